@@ -1,0 +1,1 @@
+"""From TFRecord shards to batches on the devices: records, plan, feed, augment, corrupt."""

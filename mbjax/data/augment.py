@@ -1,0 +1,89 @@
+"""Random changes of 3D clips before they are corrupted: mirror, camera, bone lengths, scale.
+
+Runs inside the training step, on the device. Shapes in names: B batch, T frames, J joints.
+Every function takes one key per row. Axes are the camera's: x right, y down, z away.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mbjax import skeleton
+from mbjax.normalise import crop_scale_3d
+
+
+def _ancestry() -> np.ndarray:
+    """(J, J) ones where the column's joint lies on the way from the root to the row's."""
+    chain = np.eye(skeleton.NUM_JOINTS, dtype=np.float32)
+    for joint, parent in enumerate(skeleton.PARENTS):
+        if joint != skeleton.ROOT:
+            chain[joint] += chain[parent]
+    return chain
+
+
+_CHAIN_JxJ = _ancestry()
+_PARENTS = np.array(skeleton.PARENTS)
+
+
+def random_mirror(keys_B: jax.Array, motion_BxTxJxC: jax.Array) -> jax.Array:
+    """Each clip mirrored left to right with probability one half."""
+
+    def one_clip(key, motion_TxJxC):
+        return jnp.where(jax.random.bernoulli(key), skeleton.mirror(motion_TxJxC), motion_TxJxC)
+
+    return jax.vmap(one_clip)(keys_B, motion_BxTxJxC)
+
+
+def random_scale(keys_B: jax.Array, motion_BxTxJx3: jax.Array, low: float, high: float):
+    """Each clip crop-scaled in 3D to a ratio drawn from [low, high]."""
+
+    def one_clip(key, motion_TxJx3):
+        return crop_scale_3d(motion_TxJx3, jax.random.uniform(key, (), minval=low, maxval=high))[0]
+
+    return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
+
+
+def random_camera(
+    keys_B: jax.Array, motion_BxTxJx3: jax.Array, yaw: float, pitch: float, roll: float = 0.0
+) -> jax.Array:
+    """Each clip seen by a camera of its own, turned about the mean place of the root.
+
+    yaw, pitch, roll: half the range in degrees (180 for yaw: from anywhere around).
+    """
+
+    def one_clip(key, motion_TxJx3):
+        limits = jnp.radians(jnp.array([yaw, pitch, roll], jnp.float32))
+        angles = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0) * limits
+        return view(motion_TxJx3, *angles)
+
+    return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
+
+
+def view(motion_TxJx3, yaw, pitch, roll=0.0):
+    """Motion turned about its root's mean place: yaw first, then pitch, then roll; radians."""
+    centre = motion_TxJx3[:, skeleton.ROOT].mean(axis=0)
+    (cy, sy), (cp, sp), (cr, sr) = ((jnp.cos(a), jnp.sin(a)) for a in (yaw, pitch, roll))
+    zero, one = jnp.zeros_like(cy), jnp.ones_like(cy)
+    about_y = jnp.array([[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]])
+    about_x = jnp.array([[one, zero, zero], [zero, cp, -sp], [zero, sp, cp]])
+    about_z = jnp.array([[cr, -sr, zero], [sr, cr, zero], [zero, zero, one]])
+    # Highest precision: on some devices the default would round positions to 8 bits.
+    turn = jnp.linalg.multi_dot([about_z, about_x, about_y], precision="highest")
+    turned = jnp.einsum("tjc,dc->tjd", motion_TxJx3 - centre, turn, precision="highest")
+    return turned + centre
+
+
+def random_bones(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> jax.Array:
+    """Each clip with limbs lengthened or shortened by factors exp(N(0, std)), alike on both sides.
+
+    Directions of limbs and the root's path are kept.
+    """
+
+    def one_clip(key, motion_TxJx3):
+        factors_J = jnp.exp(std * jax.random.normal(key, (skeleton.NUM_JOINTS,)))
+        factors_J = factors_J[np.minimum(np.arange(skeleton.NUM_JOINTS), skeleton.MIRROR)]
+        limbs = (motion_TxJx3 - motion_TxJx3[:, _PARENTS]) * factors_J[:, None]
+        limbs = limbs.at[:, skeleton.ROOT].set(motion_TxJx3[:, skeleton.ROOT])
+        return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, limbs, precision="highest")
+
+    return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)

@@ -1,0 +1,1 @@
+"""Networks: the DSTformer encoder and the heads that go on it."""

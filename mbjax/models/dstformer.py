@@ -1,0 +1,274 @@
+"""DSTformer: the dual-stream spatio-temporal transformer of MotionBERT (paper, section 3.2).
+
+Shapes in names: B batch, T frames, J joints, C channels, H heads, D channels per head,
+R channels of the representation.
+
+Numerics that released checkpoints depend on: exact (erf) GELU, LayerNorm eps 1e-6, attention
+scale head_dim ** -0.5, biases everywhere. Parameters, softmax, LayerNorm and the pose are float32
+whatever `dtype` the matrix products run in.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from mbjax.skeleton import NUM_JOINTS
+
+# The reference truncates at +-2, a hundred standard deviations out: a plain normal.
+_normal = nnx.initializers.normal(0.02)
+
+Structure = Literal["st+ts", "st", "ts", "s+t", "st-attention"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DSTformerConfig:
+    """Sizes and structure of the encoder.
+
+    structure (paper, table 6): 'st+ts' two streams, space-time and time-space, fused at each level
+    (rows e, f); 'st' or 'ts' one stream (a, b); 's+t' space and time in parallel, then fused (c);
+    'st-attention' one stream whose two attentions share one MLP (d).
+    fusion: 'adaptive' weighs the streams at every (frame, joint); 'average' is their mean.
+    dtype: of the matrix products, 'float32' or 'bfloat16'.
+    remat: recompute each level in the backward pass instead of keeping its activations.
+    """
+
+    dim_in: int = 3
+    dim_out: int = 3
+    dim_feat: int = 512
+    dim_rep: int = 512
+    depth: int = 5
+    num_heads: int = 8
+    mlp_ratio: float = 2
+    num_joints: int = NUM_JOINTS
+    maxlen: int = 243
+    structure: Structure = "st+ts"
+    fusion: Literal["adaptive", "average"] = "adaptive"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
+
+    def __post_init__(self):
+        if self.dim_feat % self.num_heads:
+            raise ValueError(
+                f"dim_feat {self.dim_feat} does not divide into {self.num_heads} heads"
+            )
+        for field, known in (
+            ("structure", ("st+ts", "st", "ts", "s+t", "st-attention")),
+            ("fusion", ("adaptive", "average")),
+            ("dtype", ("float32", "bfloat16")),
+        ):
+            if getattr(self, field) not in known:
+                raise ValueError(
+                    f"{field} is {getattr(self, field)!r}; it must be one of {', '.join(known)}"
+                )
+
+    @classmethod
+    def mb(cls, **changes) -> "DSTformerConfig":
+        """Full: 42,466,317 parameters."""
+        return cls(**{"dim_feat": 512, "mlp_ratio": 2, **changes})
+
+    @classmethod
+    def mb_lite(cls, **changes) -> "DSTformerConfig":
+        """Lite: 16,001,549 parameters."""
+        return cls(**{"dim_feat": 256, "mlp_ratio": 4, **changes})
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The blocks of one level, by the order in which each visits space and time."""
+        return {
+            "st+ts": ("st", "ts"), "st": ("st",), "ts": ("ts",), "s+t": ("s", "t"),
+            "st-attention": ("st-attention",),
+        }[self.structure]  # fmt: skip
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention over joints within a frame, or over frames of one joint."""
+
+    def __init__(self, dim: int, num_heads: int, dtype, *, rngs: nnx.Rngs):
+        self.num_heads = num_heads
+        self.qkv = _linear(dim, 3 * dim, dtype, rngs)
+        self.proj = _linear(dim, dim, dtype, rngs)
+
+    def __call__(self, x_BxTxJxC: jax.Array, over: Literal["joints", "frames"]) -> jax.Array:
+        B, T, J, C = x_BxTxJxC.shape
+        qkv = self.qkv(x_BxTxJxC).reshape(B, T, J, 3, self.num_heads, C // self.num_heads)
+        q, k, v = (qkv[:, :, :, i] for i in range(3))  # each BxTxJxHxD
+        scores, mix = (
+            ("btjhd,btkhd->bthjk", "bthjk,btkhd->btjhd")
+            if over == "joints"
+            else ("btjhd,bsjhd->bjhts", "bjhts,bsjhd->btjhd")
+        )
+        logits = jnp.einsum(scores, q, k, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(logits * (C // self.num_heads) ** -0.5, axis=-1)
+        out_BxTxJxHxD = jnp.einsum(mix, weights.astype(v.dtype), v)
+        return self.proj(out_BxTxJxHxD.reshape(B, T, J, C))
+
+
+class MLP(nnx.Module):
+    def __init__(self, dim: int, hidden: int, dtype, *, rngs: nnx.Rngs):
+        self.fc1 = _linear(dim, hidden, dtype, rngs)
+        self.fc2 = _linear(hidden, dim, dtype, rngs)
+
+    def __call__(self, x):
+        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
+
+
+class Block(nnx.Module):
+    """One stream of one level: pre-norm attention and MLP, in space, in time, or in both.
+
+    order: 'st', 'ts', 's', 't' or 'st-attention' (S-attention, T-attention, then one MLP).
+    """
+
+    def __init__(self, config: DSTformerConfig, order: str, *, rngs: nnx.Rngs):
+        self.order = order
+        dim, dtype = config.dim_feat, jnp.dtype(config.dtype)
+        hidden = int(dim * config.mlp_ratio)
+        joined = order == "st-attention"
+        if joined or "s" in order:
+            self.norm1_s = _layer_norm(dim, rngs)
+            self.attn_s = Attention(dim, config.num_heads, dtype, rngs=rngs)
+        if joined or "t" in order:
+            self.norm1_t = _layer_norm(dim, rngs)
+            self.attn_t = Attention(dim, config.num_heads, dtype, rngs=rngs)
+        if not joined and "s" in order:
+            self.norm2_s = _layer_norm(dim, rngs)
+            self.mlp_s = MLP(dim, hidden, dtype, rngs=rngs)
+        if joined or "t" in order:
+            self.norm2_t = _layer_norm(dim, rngs)
+            self.mlp_t = MLP(dim, hidden, dtype, rngs=rngs)
+
+    def _space(self, x):
+        x = x + self.attn_s(self.norm1_s(x), over="joints")
+        return x if self.order == "st-attention" else x + self.mlp_s(self.norm2_s(x))
+
+    def _time(self, x):
+        x = x + self.attn_t(self.norm1_t(x), over="frames")
+        return x + self.mlp_t(self.norm2_t(x))
+
+    def __call__(self, x_BxTxJxC):
+        halves = {"s": (self._space,), "t": (self._time,), "ts": (self._time, self._space)}
+        for half in halves.get(self.order, (self._space, self._time)):
+            x_BxTxJxC = half(x_BxTxJxC)
+        return x_BxTxJxC
+
+
+class PreLogits(nnx.Module):
+    """Linear and tanh: the representation."""
+
+    def __init__(self, dim: int, dim_rep: int, dtype, *, rngs: nnx.Rngs):
+        self.fc = _linear(dim, dim_rep, dtype, rngs)
+
+    def __call__(self, x):
+        return jnp.tanh(self.fc(x).astype(jnp.float32))
+
+
+class DSTformer(nnx.Module):
+    """2D skeleton sequences in, 3D motion out: `model(x)`, or `model.represent(x)`.
+
+    Attribute names are those of the reference's state dict (blocks_st.0.attn_s.qkv ...).
+    """
+
+    def __init__(self, config: DSTformerConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        dim, dtype = config.dim_feat, jnp.dtype(config.dtype)
+        self.joints_embed = _linear(config.dim_in, dim, dtype, rngs)
+        self.pos_embed = nnx.Param(_normal(rngs.params(), (1, config.num_joints, dim)))
+        self.temp_embed = nnx.Param(_normal(rngs.params(), (1, config.maxlen, 1, dim)))
+        first, *second = config.streams
+        self.blocks_st = nnx.List(
+            [Block(config, first, rngs=rngs) for _ in range(config.depth)]
+        )
+        if second:
+            self.blocks_ts = nnx.List(
+                [Block(config, second[0], rngs=rngs) for _ in range(config.depth)]
+            )
+            if config.fusion == "adaptive":
+                self.ts_attn = nnx.List(
+                    [_fusion(dim, rngs) for _ in range(config.depth)]
+                )
+        self.norm = _layer_norm(dim, rngs)
+        self.pre_logits = PreLogits(dim, config.dim_rep, dtype, rngs=rngs)
+        # float32: a pose in bfloat16 would have steps of 4 mm at arm's length.
+        self.head = _linear(config.dim_rep, config.dim_out, jnp.float32, rngs)
+
+    def __call__(self, x_BxTxJxC: jax.Array) -> jax.Array:
+        """3D motion (B, T, J, dim_out), float32, in the unit of the input's x and y.
+
+        x: (B, T, J, dim_in) 2D joints normalised to about [-1, 1], then confidence. T is any
+        length up to maxlen; longer, or other joints or channels, raises ValueError.
+        """
+        return self.head(self.represent(x_BxTxJxC))
+
+    def represent(self, x_BxTxJxC: jax.Array) -> jax.Array:
+        """The motion representation E, (B, T, J, dim_rep), float32 in (-1, 1)."""
+        self._check(x_BxTxJxC.shape)
+        x = self.embed(x_BxTxJxC)
+        for level in range(self.config.depth):
+            x = _level_remat(self, level, x) if self.config.remat else self.level(level, x)
+        return self.pre_logits(self.norm(x))
+
+    def embed(self, x_BxTxJxC):
+        """Joints to channels, plus the learned positions: (B, T, J, dim_feat)."""
+        frames = x_BxTxJxC.shape[1]
+        x = self.joints_embed(x_BxTxJxC)
+        return x + (self.pos_embed[None] + self.temp_embed[:, :frames]).astype(x.dtype)
+
+    def level(self, level: int, x_BxTxJxC):
+        """One level: the streams side by side on the same input, then fused."""
+        st = self.blocks_st[level](x_BxTxJxC)
+        if len(self.config.streams) == 1:
+            return st
+        ts = self.blocks_ts[level](x_BxTxJxC)
+        if self.config.fusion == "average":
+            return (st + ts) * 0.5
+        both = jnp.concatenate([st, ts], axis=-1).astype(jnp.float32)
+        weights_BxTxJx2 = jax.nn.softmax(self.ts_attn[level](both), axis=-1).astype(st.dtype)
+        return st * weights_BxTxJx2[..., :1] + ts * weights_BxTxJx2[..., 1:]
+
+    def _check(self, shape):
+        config = self.config
+        if len(shape) != 4 or shape[2:] != (config.num_joints, config.dim_in):
+            raise ValueError(
+                f"the model takes (batch, frames, {config.num_joints} joints, {config.dim_in} "
+                f"channels), got {tuple(shape)}"
+            )
+        if not 1 <= shape[1] <= config.maxlen:
+            raise ValueError(
+                f"the model takes 1 to {config.maxlen} frames, got {shape[1]}; cut longer motion "
+                "into windows"
+            )
+
+
+@nnx.remat(static_argnums=(1,))
+def _level_remat(model: DSTformer, level: int, x_BxTxJxC):
+    return model.level(level, x_BxTxJxC)
+
+
+def count_parameters(model: nnx.Module) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def _linear(dim_in, dim_out, dtype, rngs):
+    return nnx.Linear(dim_in, dim_out, dtype=dtype, kernel_init=_normal, rngs=rngs)
+
+
+def _fusion(dim, rngs):
+    # Starts at equal weights whatever the input: weight 0, both logits 0.5.
+    return nnx.Linear(
+        2 * dim, 2, kernel_init=nnx.initializers.zeros, bias_init=nnx.initializers.constant(0.5),
+        rngs=rngs,
+    )  # fmt: skip
+
+
+class _LayerNorm(nnx.LayerNorm):
+    """Statistics in float32, result in the type of the input."""
+
+    def __call__(self, x):
+        return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
+
+
+def _layer_norm(dim, rngs):
+    # The two-pass variance: E[x^2] - E[x]^2 cancels where a stream drifts far from zero.
+    return _LayerNorm(dim, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
