@@ -114,9 +114,7 @@ def matrix_to_axis_angle(matrix):
     rows = [(ww, wx, wy, wz), (wx, xx, xy, xz), (wy, xy, yy, yz), (wz, xz, yz, zz)]
     largest = xp.argmax(xp.stack([ww, xx, yy, zz], axis=-1), axis=-1)
     w, *v = (
-        xp.where(
-            largest == 0, c0, xp.where(largest == 1, c1, xp.where(largest == 2, c2, c3))
-        )
+        xp.where(largest == 0, c0, xp.where(largest == 1, c1, xp.where(largest == 2, c2, c3)))
         for c0, c1, c2, c3 in zip(*rows, strict=True)
     )
     # q and -q are one rotation: the one with w >= 0 has its angle in [0, pi].
