@@ -109,11 +109,12 @@ def add_noise(keys_B: jax.Array, xy_BxTxJx2: jax.Array, noise: DetectionNoise) -
 
 
 def add_masks(
-    keys_B: jax.Array, x_BxTxJx3: jax.Array, joint_ratio: float, frame_ratio: float
+    keys_B: jax.Array, x_BxTxJx3: jax.Array, joint_ratio, frame_ratio
 ) -> jax.Array:
     """Zeroes x, y and confidence of random joints, and of all joints of random frames.
 
-    joint_ratio: share of (frame, joint) entries; frame_ratio: share of frames; either may be 0.
+    joint_ratio: share of (frame, joint) entries; frame_ratio: share of frames; either may be 0,
+    and traced.
     """
 
     def one_clip(key, x_TxJx3):
@@ -122,8 +123,6 @@ def add_masks(
         keep_frame = jax.random.uniform(frame_key, (x_TxJx3.shape[0], 1, 1)) >= frame_ratio
         return x_TxJx3 * (keep_joint & keep_frame)
 
-    if joint_ratio == 0 and frame_ratio == 0:
-        return x_BxTxJx3
     return jax.vmap(one_clip)(keys_B, x_BxTxJx3)
 
 
