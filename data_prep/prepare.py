@@ -1,0 +1,343 @@
+"""Raw corpora to datasets: `mbjax prepare CORPUS --raw FOLDER --out FOLDER [options]`.
+
+What happens, in this order: every raw file is found and its checksum taken; each becomes a part
+(data_prep/parts.py) in OUT.parts, where an interrupted run finds it again; TFDS writes all parts
+as shards into OUT.incomplete; the card is added; and one rename makes it OUT/VERSION. Until that
+rename there is nothing at OUT that could be taken for a dataset.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import importlib
+import importlib.metadata
+import io
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+CORPORA = {
+    "amass": "data_prep.amass:Amass",
+    "bvh": "data_prep.bvh:Bvh",
+    "clips": "data_prep.clips:Clips",
+    "h36m": "data_prep.h36m:H36m",
+    "instavariety": "data_prep.instavariety:Instavariety",
+    "mesh_coco": "data_prep.mesh:MeshCoco",
+    "mesh_h36m": "data_prep.mesh:MeshH36m",
+    "mesh_pw3d": "data_prep.mesh:MeshPw3d",
+    "ntu120": "data_prep.ntu:Ntu120",
+    "ntu60": "data_prep.ntu:Ntu60",
+    "posetrack": "data_prep.posetrack:Posetrack",
+}
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+class CannotPrepare(Exception):
+    """One line for the user: what, where, what to do."""
+
+
+def main(argv=None) -> int:
+    """The command. Returns the exit status: 0 whole, 1 not prepared, 2 wrong usage (argparse)."""
+    # TensorFlow greets at every start, on the device of whoever trains beside.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    parser = argparse.ArgumentParser(
+        prog="mbjax prepare", description="Turn a raw corpus into a dataset for training.",
+        epilog="Options of a corpus: mbjax prepare CORPUS --help",
+    )  # fmt: skip
+    parser.add_argument("corpus", choices=sorted(CORPORA))
+    argv = list(sys.argv[1:] if argv is None else argv)
+    name = parser.parse_args(argv[:1]).corpus
+    try:
+        corpus = load_corpus(name)
+        arguments = _parser(name, corpus).parse_args(argv[1:])
+        options = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(corpus.OPTIONS)}
+        print(
+            prepare(
+                corpus,
+                arguments.raw,
+                arguments.out,
+                options,
+                beam=arguments.beam,
+                overwrite=arguments.overwrite,
+            )  # fmt: skip
+        )
+    except KeyboardInterrupt:
+        print("stopped; finished parts are kept, run again to go on", file=sys.stderr)
+        return 130
+    except (CannotPrepare, ValueError, OSError) as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    return 0
+
+
+def load_corpus(name: str):
+    """The builder class of a corpus; CannotPrepare without TensorFlow Datasets."""
+    module, _, cls = CORPORA[name].partition(":")
+    try:
+        return getattr(importlib.import_module(module), cls)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("data_prep"):
+            raise
+        raise CannotPrepare(
+            f"data preparation needs {error.name}; install it with pip install 'mbjax[data]'"
+        ) from error
+
+
+def _parser(name, corpus):
+    parser = argparse.ArgumentParser(
+        prog=f"mbjax prepare {name}",
+        description=" ".join((corpus.__doc__ or "").split()) + f" Expected in RAW: {corpus.TREE}",
+    )
+    parser.add_argument("--raw", type=pathlib.Path, required=True, help="folder of the raw files")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
+    parser.add_argument(
+        "--beam", metavar="OPTIONS",
+        help="make the parts by Apache Beam with these pipeline options, for example"
+        " '--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing'",
+    )  # fmt: skip
+    for field in dataclasses.fields(corpus.OPTIONS):
+        flag = f"--{field.name.replace('_', '-')}"
+        text, default = field.metadata["help"], field.default
+        if isinstance(default, bool):
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=default, help=text
+            )
+            continue
+        parser.add_argument(
+            flag, type=type(default), default=default, choices=field.metadata["choices"],
+            help=f"{text} ({default})" if default != "" else text,
+        )  # fmt: skip
+    return parser
+
+
+def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progress=True) -> str:
+    """Prepares one corpus; returns the summary. A finished dataset of the same files is kept.
+
+    corpus: a subclass of data_prep.corpus.Corpus; options: values by name. Raises CannotPrepare,
+    ValueError or OSError, each with one line for the user; there is no dataset then.
+    """
+    from data_prep.corpus import find_sources, make_options
+
+    # Absolute, since parts and staging stand beside OUT, which may be ".".
+    raw, out = pathlib.Path(raw).expanduser(), pathlib.Path(out).expanduser().absolute()
+    options = dict(options or {})
+    typed = make_options(corpus, options)
+    options = dataclasses.asdict(typed)
+    sources = find_sources(corpus, raw, typed)
+    files = {source.name: source.path for source in sources}
+    for path in corpus.companions(raw, typed):
+        if not path.is_file():
+            raise CannotPrepare(f"{path} does not exist; it is needed to prepare {corpus.name}")
+        inside = path.is_relative_to(raw)
+        files[path.relative_to(raw).as_posix() if inside else path.name] = path
+    checksums = _checksums(files, progress)
+    card = _card(corpus, options, files, checksums)
+    final = out / str(corpus.VERSION)
+    kept = _already_there(out, final, card, overwrite)
+    if kept:
+        return kept
+
+    parts = out.with_name(out.name + ".parts")
+    staging = out.with_name(out.name + ".incomplete")
+    try:
+        reports = _make_parts(corpus, sources, options, card, checksums, parts, beam, progress)
+        _write(corpus, options, parts, staging, card, reports)
+        _put(staging / str(corpus.VERSION), final)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        free = shutil.disk_usage(out.parent).free
+        raise CannotPrepare(
+            f"no room to write {out} ({error.strerror}; {free / 2**20:,.0f} MiB free there); no"
+            f" dataset was left, finished parts are in {parts}: make room and run again"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    shutil.rmtree(parts)
+    return f"{card['summary']}\ndataset: {final}"
+
+
+# --- what the dataset is made of ---------------------------------------------------------------
+
+
+def _checksums(files, progress):
+    from tqdm import tqdm
+
+    found = {}
+    total = sum(path.stat().st_size for path in files.values())
+    with tqdm(
+        total=total, unit="B", unit_scale=True, desc="checksums", disable=not progress, leave=False
+    ) as bar:
+        for name, path in files.items():
+            digest = hashlib.sha256()
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                    bar.update(len(block))
+            found[name] = digest.hexdigest()
+    return found
+
+
+def _card(corpus, options, files, checksums):
+    try:
+        version = importlib.metadata.version("mbjax")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed"
+    return {
+        "corpus": corpus.name,
+        "corpus_version": str(corpus.VERSION),
+        "options": options,
+        "code": {"mbjax": version, "sources_sha256": _code_checksum()},
+        "raw_files": [
+            {"name": name, "bytes": path.stat().st_size, "sha256": checksums[name]}
+            for name, path in sorted(files.items())
+        ],
+    }
+
+
+def _code_checksum():
+    """Of everything that records may depend on: this package, and the skeleton it speaks of."""
+    import mbjax
+
+    folder, package = pathlib.Path(__file__).parent, pathlib.Path(mbjax.__file__).parent
+    shared = ("skeleton.py", "normalise.py", "body.py", "body_files.py", "geometry.py")
+    digest = hashlib.sha256()
+    for path in [*sorted(folder.glob("*.py")), *(package / name for name in shared)]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _already_there(out, final, card, overwrite):
+    """A line if OUT holds this very dataset; CannotPrepare if it holds something else."""
+    if not out.exists():
+        return None
+    if not out.is_dir():
+        raise CannotPrepare(f"{out} is a file; give a folder as --out")
+    made_of = ("corpus", "corpus_version", "options", "raw_files")
+    with contextlib.suppress(OSError, ValueError):
+        there = json.loads((final / "card.json").read_text(encoding="utf-8"))
+        if not overwrite and all(there.get(key) == card[key] for key in made_of):
+            return (
+                f"{there['summary']}\ndataset: {final} (was there, of the same files and options)"
+            )
+    if overwrite or not any(out.iterdir()):
+        return None
+    raise CannotPrepare(
+        f"{out} holds something else (other raw files or options, or no dataset); give another"
+        " --out, or --overwrite"
+    )
+
+
+# --- parts, shards, the dataset ----------------------------------------------------------------
+
+
+def _make_parts(corpus, sources, options, card, checksums, parts, beam, progress):
+    """A report per source; afterwards `parts` holds SPLIT/*.npz of just these sources."""
+    from tqdm import tqdm
+
+    from data_prep.parts import make_part, read_report
+
+    companions = sorted(set(checksums) - {source.name for source in sources})
+    made_of = [corpus.name, options, card["code"], [checksums[name] for name in companions]]
+    paths = {}
+    for source in sources:
+        text = json.dumps([*made_of, source.split, source.name, checksums[source.name]])
+        name = hashlib.sha256(text.encode()).hexdigest()[:32]
+        paths[source] = parts / source.split / f"{name}.npz"
+    stale = set(parts.glob("*/*")) - set(paths.values()) if parts.is_dir() else ()
+    for path in stale:
+        path.unlink()
+    waiting = [source for source in sources if not paths[source].exists()]
+    if beam is not None:
+        _beam_parts(corpus, waiting, options, paths, beam)
+    else:
+        bar = tqdm(sources, desc=corpus.name, unit="file", disable=not progress)
+        for source in bar:
+            if not paths[source].exists():
+                bar.set_postfix_str(source.name[-40:], refresh=False)
+                make_part(corpus, source, options, os.fspath(paths[source]))
+    return [(source.split, read_report(paths[source])) for source in sources]
+
+
+def _beam_parts(corpus, waiting, options, paths, beam_options):
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ModuleNotFoundError as error:
+        raise CannotPrepare(
+            "--beam needs Apache Beam; install it with pip install 'mbjax[beam]'"
+        ) from error
+    from data_prep.parts import make_part
+
+    work = [(corpus, source, options, os.fspath(paths[source])) for source in waiting]
+    with beam.Pipeline(options=PipelineOptions(beam_options.split())) as pipeline:
+        # Reshuffle, or a runner may take all files as one piece of work.
+        files = pipeline | beam.Create(work) | beam.Reshuffle()
+        files | beam.MapTuple(make_part)
+
+
+def _write(corpus, options, parts, staging, card, reports):
+    """The shards and the card, into staging/VERSION."""
+    from data_prep.report import summary
+
+    clips = {}
+    for split, report in reports:
+        clips[split] = clips.get(split, 0) + report.clips
+    clips = {split: count for split, count in clips.items() if count}
+    each = [report for _, report in reports]
+    card["summary"] = summary(each, clips)
+    card["clips"] = clips
+    card["reports"] = [{"split": split, **report.to_json()} for split, report in reports]
+    if not clips:
+        raise CannotPrepare(f"nothing of {corpus.name} could be used: {card['summary']}")
+    for folder in parts.iterdir():
+        if folder.name not in clips:
+            shutil.rmtree(folder)  # a split without records would be none
+    shutil.rmtree(staging, ignore_errors=True)
+    made = _write_shards(corpus, options, parts, staging)
+    text = json.dumps(card, indent=1, ensure_ascii=False)
+    (made / "card.json").write_text(text + "\n", encoding="utf-8")
+    made.rename(staging / str(corpus.VERSION))
+
+
+def _write_shards(corpus, options, parts, staging):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+    from absl import logging
+
+    from data_prep.corpus import Settings
+
+    logging.set_verbosity(logging.ERROR)
+    tfds.disable_progress_bar()
+    settings = Settings(name="prepared", options=options, parts=os.fspath(parts))
+    try:
+        # What it prints speaks of the staging folder, which the user will never see.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder = corpus(data_dir=os.fspath(staging), config=settings)
+            builder.download_and_prepare()
+    except tf.errors.OpError as error:
+        # TensorFlow's writers say so in their own way.
+        raise OSError(errno.ENOSPC, error.message) from error
+    return pathlib.Path(builder.data_path)
+
+
+def _put(made, final):
+    """Makes the finished folder the dataset, in place of one that may be there."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    made.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
