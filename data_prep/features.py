@@ -18,6 +18,12 @@ def _array(*shape):
     )
 
 
+def _rows(frames):
+    return tfds.features.Tensor(
+        shape=(frames,), dtype=np.int64, encoding=tfds.features.Encoding.BYTES
+    )
+
+
 _ORIGIN = {
     "source": tfds.features.Text(),
     "first_frame": np.int64,
@@ -49,9 +55,7 @@ def lifting(frames: int, **extra) -> tfds.features.FeaturesDict:
         {
             "keypoints": _array(frames, NUM_JOINTS, 3),
             "pose": _array(frames, NUM_JOINTS, 3),
-            "frames": tfds.features.Tensor(
-                shape=(frames,), dtype=np.int64, encoding=tfds.features.Encoding.BYTES
-            ),
+            "frames": _rows(frames),
             **_ORIGIN,
             **extra,
         }
@@ -74,11 +78,17 @@ def action() -> tfds.features.FeaturesDict:
 def mesh(frames: int, initial: bool = False) -> tfds.features.FeaturesDict:
     """2D with SMPL: theta = 72 axis-angles (radians) and 10 shape coefficients.
 
-    initial: also an image method's prediction, for the refiner.
+    initial: also an image method's prediction, for the refiner. frames: rows of the split in the
+    raw file, so that one that stands in several clips can be counted once.
     """
     theta = {"theta": _array(frames, 82)}
     if initial:
         theta["initial_theta"] = _array(frames, 82)
     return tfds.features.FeaturesDict(
-        {"keypoints": _array(frames, NUM_JOINTS, 3), **theta, **_ORIGIN}
+        {
+            "keypoints": _array(frames, NUM_JOINTS, 3),
+            **theta,
+            "frames": _rows(frames),
+            **_ORIGIN,
+        }
     )
