@@ -57,16 +57,8 @@ def main(argv=None) -> int:
         corpus = load_corpus(name)
         arguments = _parser(name, corpus).parse_args(argv[1:])
         options = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(corpus.OPTIONS)}
-        print(
-            prepare(
-                corpus,
-                arguments.raw,
-                arguments.out,
-                options,
-                beam=arguments.beam,
-                overwrite=arguments.overwrite,
-            )  # fmt: skip
-        )
+        how = {"beam": arguments.beam, "overwrite": arguments.overwrite}
+        print(prepare(corpus, arguments.raw, arguments.out, options, **how))
     except KeyboardInterrupt:
         print("stopped; finished parts are kept, run again to go on", file=sys.stderr)
         return 130
@@ -224,9 +216,7 @@ def _already_there(out, final, card, overwrite):
     with contextlib.suppress(OSError, ValueError):
         there = json.loads((final / "card.json").read_text(encoding="utf-8"))
         if not overwrite and all(there.get(key) == card[key] for key in made_of):
-            return (
-                f"{there['summary']}\ndataset: {final} (was there, of the same files and options)"
-            )
+            return f"{there['summary']}\ndataset: {final} (was there already)"
     if overwrite or not any(out.iterdir()):
         return None
     raise CannotPrepare(
@@ -319,13 +309,28 @@ def _write_shards(corpus, options, parts, staging):
     settings = Settings(name="prepared", options=options, parts=os.fspath(parts))
     try:
         # What it prints speaks of the staging folder, which the user will never see.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), _same_bytes_every_time():
             builder = corpus(data_dir=os.fspath(staging), config=settings)
             builder.download_and_prepare()
     except tf.errors.OpError as error:
         # TensorFlow's writers say so in their own way.
         raise OSError(errno.ENOSPC, error.message) from error
     return pathlib.Path(builder.data_path)
+
+
+@contextlib.contextmanager
+def _same_bytes_every_time():
+    """TFDS leaves the order of a record's fields to chance; meanwhile it is by name."""
+    from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+    usual = ExampleSerializer.serialize_example
+    ExampleSerializer.serialize_example = lambda self, example: self.get_tf_example(
+        example
+    ).SerializeToString(deterministic=True)
+    try:
+        yield
+    finally:
+        ExampleSerializer.serialize_example = usual
 
 
 def _put(made, final):
