@@ -127,8 +127,9 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
     for path in corpus.companions(raw, typed):
         if not path.is_file():
             raise CannotPrepare(f"{path} does not exist; it is needed to prepare {corpus.name}")
+        # Body models are all called model.npz: their folders belong to their names.
         inside = path.is_relative_to(raw)
-        files[path.relative_to(raw).as_posix() if inside else path.name] = path
+        files[path.relative_to(raw).as_posix() if inside else "/".join(path.parts[-3:])] = path
     checksums = _checksums(files, progress)
     card = _card(corpus, options, files, checksums)
     final = out / str(corpus.VERSION)
