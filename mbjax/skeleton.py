@@ -19,6 +19,11 @@ ROOT = INDEX["root"]
 PARENTS = (0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
 LIMBS = tuple((parent, joint) for joint, parent in enumerate(PARENTS) if joint != ROOT)
 
+# Left limbs blue, right limbs red, the trunk black, in the order of LIMBS.
+LIMB_COLOURS = tuple(
+    {"l": "tab:blue", "r": "tab:red"}.get(JOINTS[joint][0], "black") for _, joint in LIMBS
+)
+
 LEFT = tuple(i for i, name in enumerate(JOINTS) if name[0] == "l")
 RIGHT = tuple(INDEX["r" + JOINTS[i][1:]] for i in LEFT)
 # MIRROR[i] is the joint that stands at i's place in a mirror.

@@ -1,5 +1,10 @@
 """AMASS: raw files to clips, against full skinning and against motions known in closed form."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import amass_recipes
 import numpy as np
@@ -226,3 +231,73 @@ def test_bad_files_are_named_and_the_rest_is_prepared(bodies, tmp_path):
     assert reasons.keys() == wanted.keys()
     for name, words in wanted.items():
         assert words in reasons[name], (name, reasons[name])
+
+
+# --- measurements: what the docstring of data_prep/amass.py states ------------------------------
+# pytest -s -k "frames_per_second or moves_the_joints" tests/data_prep/test_prepare_amass.py
+
+
+@pytest.fixture(scope="module")
+def whole_bodies(tmp_path_factory):
+    """Bodies of SMPL+H's size."""
+    folder = tmp_path_factory.mktemp("whole_bodies")
+    return folder, *amass_recipes.write_bodies(folder, num_vertices=6890)
+
+
+def test_frames_per_second_and_memory(whole_bodies, tmp_path):
+    """From compressed files to finished clips, in a process of its own."""
+    raw, files, frames = tmp_path / "raw", 12, 3000
+    members = [amass_recipes.motion(frames, fps, seed) for seed, fps in enumerate((120, 100, 60))]
+    for i in range(files):
+        members[i % 3]["gender"] = np.array(("male", "female")[i % 2])
+        amass_recipes.write(raw, f"CMU/{i:02d}/a", **members[i % 3])
+    code = (
+        "import pathlib, resource, sys, time\n"
+        "import corpus_runs\n"
+        "from data_prep import amass\n"
+        "began = time.perf_counter()\n"
+        "run = corpus_runs.run(amass.Amass, pathlib.Path(sys.argv[1]), body_models=sys.argv[2])\n"
+        "seconds = time.perf_counter() - began\n"
+        "print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, run.frames)\n"
+    )
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(raw), str(whole_bodies[0])],
+        env={**os.environ, "PYTHONPATH": f"{here.parents[1]}:{here}", "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, gigabytes, made = map(float, done.stdout.split())
+    print(
+        f"\n{files * frames / seconds:,.0f} frames read and {made / seconds:,.0f} frames at 60 fps"
+        f" made a second, {gigabytes:.2f} GiB at most"
+    )
+    # The promise; many times that was seen, so a busy machine does not fail it.
+    assert made / seconds > 1500 and gigabytes < 2
+
+
+def test_what_moves_the_joints(whole_bodies):
+    """Hands and soft tissue taken away from a random motion of a random body."""
+    folder, *_ = whole_bodies
+    joints, with_soft, _ = amass.BodyModels(folder).joints_of("male")
+    assert with_soft
+    members = amass_recipes.motion(2000, 60)
+    poses, trans, betas, dmpls = (members[n] for n in ("poses", "trans", "betas", "dmpls"))
+    still = poses.copy()
+    still[:, 66:] = 0
+
+    def timed(pose, soft):
+        began = time.perf_counter()
+        made = joints.of_sequence(pose, betas, trans_Tx3=trans, dmpls_TxD=soft)
+        return made, time.perf_counter() - began
+
+    timed(poses[:512], dmpls[:512])
+    whole, seconds = timed(poses, dmpls)
+    for what, (made, less) in {
+        "hands": timed(still, dmpls), "soft tissue": timed(poses, None),
+    }.items():  # fmt: skip
+        moved = np.linalg.norm(made - whole, axis=-1) * 1000
+        print(f"\nwithout {what}: mean {moved.mean():.2f} mm, most {moved.max():.1f} mm; joint by"
+              f" joint {np.round(moved.mean(0), 1)}; {less / seconds:.2f} of the time", end="")  # fmt: skip
+        assert np.isfinite(moved).all() and moved.max() > 0

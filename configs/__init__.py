@@ -1,0 +1,1 @@
+"""One ml_collections file per task; `get_config(variant)`."""

@@ -1,0 +1,175 @@
+"""Checkpoints of a run: Orbax, asynchronous, atomic, and readable without the code that wrote them.
+
+WORKDIR/checkpoints/STEP/ holds four items: params, other (BatchNorm statistics), opt_state, and
+meta, a JSON object that says what the parameters belong to (task, sizes of the network, config).
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers as policies
+
+FOLDER = "checkpoints"
+_ARRAYS = ("params", "other", "opt_state")
+
+
+class Checkpoints:
+    """The checkpoints in one work folder.
+
+    keep: how many of the newest stay. best: the name of a metric; the checkpoint where it was
+    lowest (or highest: best_mode 'max') stays too.
+    """
+
+    def __init__(
+        self, workdir, keep: int = 3, best: str | None = None, best_mode: str = "min",
+        read_only: bool = False,
+    ):  # fmt: skip
+        self.directory = epath.Path(workdir).expanduser().resolve() / FOLDER
+        rules = [policies.LatestN(keep)]
+        if best:
+            rules.append(
+                policies.BestN(
+                    get_metric_fn=lambda metrics: float(metrics[best]),
+                    reverse=best_mode == "min",
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            item_names=(*_ARRAYS, "meta"),
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(rules),
+                create=not read_only,
+                read_only=read_only,
+                cleanup_tmp_directories=not read_only,
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: Mapping, meta: Mapping, metrics: Mapping | None = None) -> None:
+        """Begins to write; returns once the arrays are copied. state: the four entries of a run.
+
+        A step that is there already stays as it is.
+        """
+        step = int(meta["step"])
+        if step in self._manager.all_steps():
+            return
+        # Orbax stores no empty tree; a network without statistics has no item `other`.
+        items = {n: ocp.args.StandardSave(state[n]) for n in _ARRAYS if jax.tree.leaves(state[n])}
+        metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(dict(meta))),
+            metrics=metrics,
+            force=True,
+        )
+
+    def restore(self, abstract: Mapping, report: Callable[[str], None] = print):
+        """(state, meta) of the newest checkpoint that can be read, or None where there is none.
+
+        abstract: jax.ShapeDtypeStruct with shardings, shaped like what was saved; the checkpoint
+        may come from another mesh or number of hosts. Says which checkpoints it had to pass over.
+        """
+        for step in reversed(self.steps()):
+            items = {
+                name: ocp.args.StandardRestore(abstract[name])
+                for name in _ARRAYS
+                if jax.tree.leaves(abstract[name])
+            }
+            try:
+                found = self._manager.restore(
+                    step, args=ocp.args.Composite(**items, meta=ocp.args.JsonRestore())
+                )
+            except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
+                report(
+                    f"checkpoint {self.directory / str(step)} cannot be read "
+                    f"({_first_line(error)}); trying the one before"
+                )
+                continue
+            state = {name: found[name] if name in items else abstract[name] for name in _ARRAYS}
+            return state, found["meta"]
+        if self.steps():
+            raise ValueError(
+                f"no checkpoint in {self.directory} can be read; move the folder away to start again"
+            )
+        return None
+
+    def wait(self) -> None:
+        """Returns when everything begun is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
+    """The folder of one checkpoint: `path` itself, or one in the work folder `path`.
+
+    which: 'latest' or a step's number. FileNotFoundError in one line where there is none.
+    """
+    path = epath.Path(path).expanduser()
+    if (path / "params").exists():
+        return path.resolve()
+    folder = path if path.name == FOLDER else path / FOLDER
+    steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if (
+        folder.is_dir()
+    ) else []
+    if which != "latest":
+        steps = [step for step in steps if str(step) == str(which)]
+    if not steps:
+        raise FileNotFoundError(
+            f"no checkpoint at {path}: expected a work folder of a run, or one of its "
+            f"{FOLDER}/STEP folders"
+        )
+    return (folder / str(steps[-1])).resolve()
+
+
+def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict]:
+    """(meta, {item: nested dict of numpy arrays}) of one checkpoint, on any machine.
+
+    path: what `find` takes. Lists and named tuples come back as Orbax keeps them; positions in
+    lists of layers are integers again.
+    """
+    folder = find(path)
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        meta = reader.restore(folder / "meta")
+    arrays = {}
+    with ocp.PyTreeCheckpointer() as reader:
+        for item in items:
+            if not (folder / item).exists():
+                arrays[item] = {}
+                continue
+            tree = reader.metadata(folder / item).item_metadata
+            tree = getattr(tree, "tree", tree)
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            arrays[item] = _integer_keys(reader.restore(folder / item, restore_args=as_numpy))
+    return meta, arrays
+
+
+def _integer_keys(tree):
+    if isinstance(tree, Mapping):
+        return {
+            int(k) if isinstance(k, str) and k.isdigit() else k: _integer_keys(v)
+            for k, v in tree.items()
+        }
+    if isinstance(tree, list):
+        return [_integer_keys(v) for v in tree]
+    return tree
+
+
+def _first_line(error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def workdir_of(path: str | os.PathLike) -> pathlib.Path:
+    """The work folder that a checkpoint's folder lies in."""
+    folder = find(path)
+    return pathlib.Path(folder.parent.parent if folder.parent.name == FOLDER else folder)

@@ -1,0 +1,153 @@
+"""Which clips fill which rows of which step: a pure function of (seed, step).
+
+Nothing here depends on the number of hosts, on time, or on what was read before, so a run resumes
+anywhere from the step alone. Each source is an endless row of permutations of its records; a step
+takes the next `batch_size` of its source, so within a pass every record comes exactly once.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+
+import grain
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What the plan needs to know of one source of clips.
+
+    records: how many it has; batch_size: rows of its global batch; from_epoch: the curriculum's
+    switch, the first epoch (from 0) that it takes part in. own_steps_per_epoch: how many steps
+    an epoch has of it; 0 for one pass over its records.
+    """
+
+    name: str
+    records: int
+    batch_size: int
+    from_epoch: int = 0
+    own_steps_per_epoch: int = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        # Records left over at the end of a pass open the next: none is dropped for good.
+        return self.own_steps_per_epoch or max(1, self.records // self.batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step of the plan: `count` is how many steps of this source came before."""
+
+    source: str
+    count: int
+    epoch: int
+
+
+class Plan:
+    """The order of a run.
+
+    order: 'sequential' passes over the sources one after another within an epoch, in the order
+    given (the release's); 'interleaved' spreads each source's steps evenly over the epoch.
+    Epochs grow when a source joins; `epochs` bounds the run.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int, epochs: int, order="sequential"):
+        if order not in ("sequential", "interleaved"):
+            raise ValueError(f"order is {order!r}; it must be sequential or interleaved")
+        if epochs < 1:
+            raise ValueError(f"epochs is {epochs}; it must be at least 1")
+        for source in sources:
+            if source.records < 1:
+                raise ValueError(f"source {source.name} has no records")
+        if not any(source.from_epoch == 0 for source in sources):
+            raise ValueError("no source takes part in the first epoch; set from_epoch to 0 for one")
+        self.sources = {source.name: source for source in sources}
+        self.seed, self.epochs, self.order = seed, epochs, order
+        # Epochs between two joins are alike: one line-up each, and where in the run it begins.
+        joins = sorted({min(source.from_epoch, epochs) for source in sources} | {epochs})
+        self._phases = []
+        begin = 0
+        for first, last in zip(joins, joins[1:], strict=False):
+            active = [source for source in sources if source.from_epoch <= first]
+            lineup = _LINEUPS[order](active)
+            before = {source.name: self._steps_before(source, first) for source in active}
+            self._phases.append((begin, first, last, lineup, before))
+            begin += len(lineup) * (last - first)
+        self.total_steps = begin
+        self._rows = {source.name: _endless(source, seed) for source in sources}
+
+    @staticmethod
+    def _steps_before(source, epoch):
+        return source.steps_per_epoch * max(0, epoch - source.from_epoch)
+
+    def _phase(self, step):
+        if not 0 <= step < self.total_steps:
+            raise IndexError(f"step {step} of a plan of {self.total_steps}")
+        return next(phase for phase in reversed(self._phases) if phase[0] <= step)
+
+    def __getitem__(self, step: int) -> Step:
+        begin, first, _, lineup, before = self._phase(step)
+        epochs_in, place = divmod(step - begin, len(lineup))
+        name = lineup.names[place]
+        per_epoch = self.sources[name].steps_per_epoch
+        count = before[name] + epochs_in * per_epoch + int(lineup.counts[place])
+        return Step(name, count, first + epochs_in)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Record numbers of the step's global batch, in the order of its rows."""
+        source = self.sources[self[step].source]
+        start = self[step].count * source.batch_size
+        stream = self._rows[source.name]
+        return np.array([stream[start + row] for row in range(source.batch_size)], np.int64)
+
+    def epoch_starts(self) -> np.ndarray:
+        """The first step of each epoch, (epochs,)."""
+        starts = [
+            begin + np.arange(last - first) * len(lineup)
+            for begin, first, last, lineup, _ in self._phases
+        ]
+        return np.concatenate(starts)
+
+
+class _Lineup:
+    """The steps of one epoch: whose each is, and that source's count within the epoch."""
+
+    def __init__(self, names: list[str]):
+        self.names = names
+        seen: dict[str, int] = {}
+        self.counts = np.empty(len(names), np.int64)
+        for i, name in enumerate(names):
+            self.counts[i] = seen.get(name, 0)
+            seen[name] = seen.get(name, 0) + 1
+
+    def __len__(self):
+        return len(self.names)
+
+
+def _sequential(active):
+    return _Lineup([source.name for source in active for _ in range(source.steps_per_epoch)])
+
+
+def _interleaved(active):
+    places = [
+        ((i + 0.5) / source.steps_per_epoch, number, source.name)
+        for number, source in enumerate(active)
+        for i in range(source.steps_per_epoch)
+    ]
+    return _Lineup([name for _, _, name in sorted(places)])
+
+
+_LINEUPS: dict[str, Callable] = {"sequential": _sequential, "interleaved": _interleaved}
+
+
+def _endless(source: Source, seed: int) -> grain.MapDataset:
+    """Permutation after permutation of a source's records, each of its own seed."""
+    digest = hashlib.sha256(f"{seed}/{source.name}".encode()).digest()
+    own_seed = int.from_bytes(digest[:4], "little")
+    records = grain.MapDataset.range(source.records)
+    return records.shuffle(seed=own_seed).repeat(reseed_each_epoch=True)
+
+
+def row_generator(seed: int, step: int) -> np.random.Generator:
+    """The host's random numbers of one step, for the whole global batch; cut rows afterwards."""
+    return np.random.Generator(np.random.Philox(key=[seed & 0xFFFFFFFFFFFFFFFF, step]))

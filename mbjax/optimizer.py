@@ -1,0 +1,48 @@
+"""AdamW as the release trains it: decay on every parameter, the rate times 0.99 per epoch."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+
+def learning_rate(
+    base: float,
+    decay_per_epoch: float,
+    epoch_starts: np.ndarray,
+    warmup_steps: int = 0,
+    cosine_steps: int = 0,
+) -> optax.Schedule:
+    """step -> rate: base * decay ** epoch, the epoch being that of the plan.
+
+    warmup_steps: rises linearly from 0 first. cosine_steps: falls on a cosine to 2 % over so many
+    steps besides (0: not).
+    """
+    starts = jnp.asarray(epoch_starts)
+
+    def schedule(step):
+        epoch = jnp.searchsorted(starts, step, side="right") - 1
+        rate = base * decay_per_epoch ** epoch.astype(jnp.float32)
+        if warmup_steps:
+            rate *= jnp.minimum(1.0, (step + 1) / warmup_steps)
+        if cosine_steps:
+            rate *= optax.cosine_decay_schedule(1.0, cosine_steps, alpha=0.02)(step)
+        return rate
+
+    return schedule
+
+
+def adamw(
+    schedule: optax.Schedule, weight_decay: float, clip_norm: float = 0.0, decay_mask=None
+) -> optax.GradientTransformation:
+    """torch's AdamW: betas (0.9, 0.999), eps 1e-8, decay coupled to the rate.
+
+    clip_norm: bound on the global norm of the gradient, 0 for none. decay_mask: a tree of bools;
+    parameters that get no gradient are not to be decayed (the release's backbone head downstream).
+    """
+    chain = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    chain += [
+        optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
+        optax.add_decayed_weights(weight_decay, mask=decay_mask),
+        optax.scale_by_learning_rate(schedule),
+    ]
+    return optax.chain(*chain)

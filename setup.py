@@ -1,0 +1,50 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Lower bounds are versions that the tests passed with.
+CORE = [
+    "jax>=0.10.2",
+    "flax>=0.12.8",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12.8",
+    "numpy>=2.1",
+    "tensorflow-datasets>=4.9.10",
+    "importlib_resources",  # tensorflow-datasets imports it without asking for it
+    "grain>=0.2.18",
+    "ml_collections>=1.1.0",
+    "absl-py>=2.1",
+    "etils>=1.12",
+    "google-crc32c>=1.6",
+    "tensorboardX>=2.6.4",
+    "tqdm>=4.66",
+    "matplotlib>=3.9",
+    "pillow>=10",
+]
+DATA = ["tensorflow-cpu>=2.21.0"]
+# The exact pin is the one whose plain install is the CPU build.
+TORCH = ["torch==2.13.0"]
+SAFETENSORS = ["safetensors>=0.5"]
+
+setup(
+    name="mbjax",
+    version="0.1.0",
+    description="MotionBERT in JAX: pretraining on pods, parity with PyTorch, and back",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep"]),
+    package_data={"mbjax": ["sample/**/*", "data/*.json", "weights/*"]},
+    install_requires=CORE,
+    extras_require={
+        "data": DATA,
+        "torch": TORCH,
+        "safetensors": SAFETENSORS,
+        "gpu": ["jax[cuda13]>=0.10.2"],
+        "tpu": ["jax[tpu]>=0.10.2"],
+        "test": [*DATA, *TORCH, *SAFETENSORS, "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100",
+                 "ruff>=0.9"],
+    },
+    entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
+)  # fmt: skip
