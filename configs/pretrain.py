@@ -195,12 +195,12 @@ def _tiny_long(config):
     config.pass_order = ("annotated", "detected", "motion", "motion_30fps")
     config.sources.motion_30fps = _source(
         "3d", noise=True, dir=config.sources.motion.dir, frames=27, frame_step=2,
-        from_epoch=28, steps_per_epoch=60, batch_size=16,
+        from_epoch=18, steps_per_epoch=60, batch_size=16,
     )  # fmt: skip
     config.sources.motion.steps_per_epoch = 120
     for name in ("annotated", "detected"):
-        config.sources[name].update(steps_per_epoch=6, batch_size=24, from_epoch=28)
-    config.epochs = 70
+        config.sources[name].update(steps_per_epoch=6, batch_size=24, from_epoch=18)
+    config.epochs = 44
     config.learning_rate = 1.5e-3
     config.sources.detected.frame_step = 2
     config.sources.detected.frames = 27
