@@ -6,10 +6,10 @@ Ionescu et al., PAMI 2014, as the MotionBERT release packs it: one pickle of eve
 joint3d_image (N, 17, 3) pixels, camera_name and source [str]; in `test` also action [str],
 2.5d_factor (N,) mm per pixel and joints_2.5d_image (N, 17, 3) mm.
 
-The pickle is read whole. Its numbers alone, N = 1,559,752 and 566,920 frames by the array shapes
-above in float64, are about 2.0 GB, half of it in float32, and the two or three words of text per
-frame some 0.1 to 0.5 GB: an estimate, as is that reading peaks at MEASURED. What comes
-after works clip by clip.
+The pickle is read whole, and the records of a split are kept until it is done. Estimated for the
+published N = 1,559,752 and 566,920 frames, with the arrays above in float64: a file of 2.1 GB,
+prepared within 5 GB of memory (measured on generated files of a twentieth, a tenth and a third of
+it: 0.8, 1.0 and 1.9 GiB). In float32 about half.
 
 T frames of a clip, N frames of a split, J = 17 joints.
 """

@@ -10,8 +10,6 @@ import amass_recipes
 import numpy as np
 import pytest
 from corpus_runs import run
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_prep import amass
 from mbjax.body import Body
@@ -117,31 +115,6 @@ def test_any_rate_becomes_true_60_fps(bodies, tmp_path, fps):
     start = int(np.ceil(60 / fps))
     np.testing.assert_allclose(moved[start:] - moved[start], 0, rtol=0, atol=3e-5)
     np.testing.assert_allclose(moved, 0, rtol=0, atol=0.298 * 4.9 / 4 / fps**2 + 3e-5)
-
-
-def test_positions_in_time():
-    np.testing.assert_array_equal(amass.resampled_positions(5, 60), np.arange(5))
-    np.testing.assert_array_equal(amass.resampled_positions(5, 119.9999), [0, 2, 4])
-    np.testing.assert_array_equal(amass.resampled_positions(3, 30), [0, 0.5, 1, 1.5, 2])
-    # 59.94 is not 60: a thousand frames of it last one frame longer.
-    assert len(amass.resampled_positions(1001, 59.94)) == 1002
-    assert len(amass.resampled_positions(1, 100)) == 1
-
-
-@given(st.integers(1, 3000), st.floats(5, 500))
-def test_resampling_keeps_the_duration(frames, fps):
-    positions = amass.resampled_positions(frames, fps)
-    assert positions[0] == 0
-    # The last frame lies inside the recording and the next would not: rounding of 1e-5 in rate.
-    slack = 1e-4 * frames
-    assert positions[-1] <= frames - 1 + slack
-    assert positions[-1] + fps / 60 > frames - 1 - slack
-
-
-@given(st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_interpolation_passes_through_the_frames(frames, seed):
-    track = np.random.default_rng(seed).normal(size=(frames, 17, 3)).astype(np.float32)
-    np.testing.assert_array_equal(amass.interpolate(track, np.arange(frames) * 1.0), track)
 
 
 def test_the_rate_of_the_reference_by_name(bodies, tmp_path):
