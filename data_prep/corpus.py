@@ -20,7 +20,7 @@ A corpus is a module with one subclass of `Corpus`, which says
             yield key, {"pose": ..., "source": ..., "first_frame": ..., "fps": ...}
 
 `records` reads one raw file. What is wrong with one clip in it: `report.leave_out(where, why)` and
-go on. What is wrong with the file: raise ValueError (or OSError, KeyError ...); what was yielded
+go on. What is wrong with the file: raise BadFile (or ValueError, KeyError ...); what was yielded
 before stays, the rest of the file is counted as left out, the rest of the corpus goes on. Records
 with NaN or infinity in them need no care: they are left out here. Keys need be unique within the
 file and the split only.
@@ -33,11 +33,16 @@ records.
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from data_prep.report import Report, summary
+
+
+class BadFile(ValueError):
+    """A raw file that is not what it should be: left out, and the rest of the corpus goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +91,8 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """See the module's docstring."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First."}
-    BUILDER_CONFIGS = [Settings(name="default", description="The default options.")]
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First."}
+    BUILDER_CONFIGS: ClassVar = [Settings(name="default", description="The default options.")]
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Give the folder of raw files as --manual_dir."
     TREE = ""
     OPTIONS: type = NoOptions

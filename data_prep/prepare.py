@@ -164,18 +164,30 @@ def _checksums(files, progress):
     from tqdm import tqdm
 
     found = {}
-    total = sum(path.stat().st_size for path in files.values())
+    total = sum(_size(path) for path in files.values())
     with tqdm(
         total=total, unit="B", unit_scale=True, desc="checksums", disable=not progress, leave=False
     ) as bar:
         for name, path in files.items():
             digest = hashlib.sha256()
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                    bar.update(len(block))
+            for part in _files_in(path):
+                if part != path:
+                    digest.update(f"{part.name} {part.stat().st_size}\n".encode())
+                with part.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+                        bar.update(len(block))
             found[name] = digest.hexdigest()
     return found
+
+
+def _files_in(path):
+    """The file, or the files of a folder that is one unit of work."""
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+
+
+def _size(path):
+    return sum(part.stat().st_size for part in _files_in(path))
 
 
 def _card(corpus, options, files, checksums):
@@ -189,7 +201,7 @@ def _card(corpus, options, files, checksums):
         "options": options,
         "code": {"mbjax": version, "sources_sha256": _code_checksum()},
         "raw_files": [
-            {"name": name, "bytes": path.stat().st_size, "sha256": checksums[name]}
+            {"name": name, "bytes": _size(path), "sha256": checksums[name]}
             for name, path in sorted(files.items())
         ],
     }
