@@ -48,7 +48,7 @@ class Options:
 
 
 def camera_of(cameras: list[str], clip: windows.Clip) -> tuple[str, int, int]:
-    """(camera, width, height) of a clip; ValueError for an unknown camera or several in one clip."""
+    """(camera, width, height) of a clip; ValueError for an unknown camera, or several."""
     names = {cameras[row] for row in clip.rows_T}
     unknown = sorted(names - set(IMAGE_SIZES))
     if unknown:

@@ -1,4 +1,4 @@
-"""2D keypoints with SMPL parameters: Human3.6M, 3DPW and COCO, as the MotionBERT release packs them.
+"""2D keypoints with SMPL parameters: Human3.6M, 3DPW and COCO, as the MotionBERT release has them.
 
 `mesh_det_h36m.pkl`, `mesh_det_pw3d.pkl` and `mesh_det_coco.pkl`; those that also hold an image
 method's prediction, for the refiner, have `_w_hybrik_pred` in their names. In each of their splits

@@ -1,4 +1,4 @@
-"""Human3.6M: a pickle to clips, against the release's clips and against the normalisation by hand."""
+"""Human3.6M: a pickle to clips, against the release's clips and against arithmetic by hand."""
 
 import pickle
 import shutil
