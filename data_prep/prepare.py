@@ -91,8 +91,8 @@ def _parser(name, corpus):
     parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
     parser.add_argument(
         "--beam", metavar="OPTIONS",
-        help="make the parts by Apache Beam with these pipeline options, for example"
-        " '--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing'",
+        help="make the parts by Apache Beam with these pipeline options, by commas: for example"
+        " runner=DirectRunner,direct_num_workers=4,direct_running_mode=multi_processing",
     )  # fmt: skip
     for field in dataclasses.fields(corpus.OPTIONS):
         flag = f"--{field.name.replace('_', '-')}"
@@ -280,7 +280,8 @@ def _beam_parts(corpus, waiting, options, paths, beam_options):
     from data_prep.parts import make_part
 
     work = [(corpus, source, options, os.fspath(paths[source])) for source in waiting]
-    with beam.Pipeline(options=PipelineOptions(beam_options.split())) as pipeline:
+    flags = [f"--{option}" for option in beam_options.split(",") if option]
+    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
         # Reshuffle, or a runner may take all files as one piece of work.
         files = pipeline | beam.Create(work) | beam.Reshuffle()
         files | beam.MapTuple(make_part)
