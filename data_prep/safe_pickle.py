@@ -98,6 +98,9 @@ def _plain(value, depth):
             for place in np.ndindex(array.shape):
                 array[place] = _plain(array[place], depth + 1)
         return array
-    elif value is not None and not isinstance(value, (str, bytes, int, float, np.generic)):
+    # An array here was a stand-in already seen: its container stands in the pickle more than once.
+    elif value is not None and not isinstance(
+        value, (str, bytes, int, float, np.generic, np.ndarray)
+    ):
         raise ValueError(f"found {type(value).__name__.strip('_')} instead of plain data")
     return value
