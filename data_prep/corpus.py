@@ -126,7 +126,13 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return make_options(type(self), self.builder_config.options)
 
     def _info(self):
-        return self.dataset_info_from_configs(features=self.record_features(self.options))
+        # Not by dataset_info_from_configs, which takes the folder's README for a description.
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=" ".join((self.__doc__ or "").split()),
+            features=self.record_features(self.options),
+            disable_shuffling=False,
+        )
 
     def _split_generators(self, dl_manager):
         if self.builder_config.parts is not None:
