@@ -6,8 +6,8 @@ which makes them without making the surface.
 
 Measured on generated recordings and bodies of SMPL+H's size by the command below, on
 two busy cores of an x86-64 server: 24,000 frames a second read and 17,000 at 60 fps made, files
-at 120, 100 and 60 fps mixed, in 0.3 GiB; with the writing of the dataset (`mbjax prepare`) 8,500
-and 6,000 in 0.7 GiB.
+at 120, 100 and 60 fps mixed, in 0.3 GiB. All of `mbjax prepare`: 8,500 and 6,000 in 0.7 GiB, or
+1.7 GiB where the dataset is larger than TFDS's buffer for shuffling, 1 GB.
 
     pytest -s -k "frames_per_second or moves_the_joints" tests/data_prep/test_prepare_amass.py
 
@@ -33,7 +33,7 @@ from mbjax.body_files import read_smplh
 from mbjax.skeleton import NUM_JOINTS
 
 FPS = 60.0
-CLIP, STRIDE = 243, 81  # 4 s, two thirds of it shared with the next clip
+CLIP, STRIDE = 243, 81  # 4 s; in training two thirds are shared with the next clip
 REGRESSOR = "J_regressor_h36m_correct.npy"
 
 _ADVICE = "download the extended SMPL+H model from mano.is.tue.mpg.de"
@@ -137,9 +137,9 @@ def _gender(value):
 
 
 def _rate(value):
-    rate = float(value) if value.size == 1 and value.dtype.kind in "fiu" else 0.0
-    if not 0 < rate < np.inf:
-        raise ValueError("mocap_framerate is not a positive number")
+    rate = float(value.item()) if value.size == 1 and value.dtype.kind in "fiu" else 0.0
+    if not 1 <= rate <= 10_000:
+        raise ValueError("mocap_framerate is not a rate between 1 and 10,000 fps")
     return rate
 
 
@@ -269,8 +269,9 @@ class Amass(corpus.Corpus):
         pose_TxJx3 = camera_axes(to_60(recording, joints, with_soft))
         report.read(len(pose_TxJx3), FPS)
         name = source.name.removesuffix("_poses.npz")
-        cover = source.split == "test"
-        clips = windows.cut_source(name, len(pose_TxJx3), CLIP, STRIDE, cover=cover)
+        test = source.split == "test"
+        stride = CLIP if test else STRIDE
+        clips = windows.cut_source(name, len(pose_TxJx3), CLIP, stride, cover=test)
         if left_out := windows.count_left_out(clips, len(pose_TxJx3)):
             report.note("frames of tails too short for a clip, in training", left_out)
         for clip in clips:
