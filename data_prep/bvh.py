@@ -130,6 +130,8 @@ def read_motion(path, options, report) -> np.ndarray:
         raise ValueError(f"not a number in frame {row}")
     drop = {"yes": True, "no": False, "naming": naming["drop_first_frame"]}
     if drop[options.drop_first_frame]:
+        if len(motion.values_TxD) == 1:
+            raise ValueError("no frames besides the calibration pose")
         motion = dataclasses.replace(motion, values_TxD=motion.values_TxD[1:])
         report.note("calibration pose in a file's first frame left out")
     pose_TxJx3 = joints_of(motion, naming["joints"])
@@ -187,25 +189,26 @@ def joints_of(motion, rules: dict) -> np.ndarray:
 def over_jumps(pose_TxJx3, fps):
     """Interpolates over steps that no body makes: (pose, [(frame before the jump, joint)]).
 
-    A jump is one step of a joint that is longer than both its neighbours by 2 cm and by what
-    250 m/s^2 explains (ten times what a runner's ankle does), and over twice the steps two and
-    three frames away: after a hidden marker is found again, say. A twenty-fourth of a second
-    either side is replaced by a straight line.
+    A jump is one step of a joint that leaves the mean of the steps before and after it by 4 cm
+    and by what 500 m/s^2 explains (ten times what a sprinter's ankle does), and by three times what
+    steps two and three frames away do: after a hidden marker is found again, say. A twenty-fourth
+    of a second either side is replaced by a straight line.
     """
     T = len(pose_TxJx3)
-    if T < 8:
+    if T < 10:
         return pose_TxJx3, []
-    step_TxJ = np.linalg.norm(np.diff(pose_TxJx3, axis=0), axis=-1)
+    step_TxJx3 = np.diff(pose_TxJx3, axis=0)
+    off_TxJ = np.zeros(step_TxJx3.shape[:2])
+    usual_TxJx3 = (step_TxJx3[:-2] + step_TxJx3[2:]) / 2
+    off_TxJ[1:-1] = np.linalg.norm(step_TxJx3[1:-1] - usual_TxJx3, axis=-1)
 
-    def longest(*places):
+    def largest(*places):
         around = np.arange(T - 1)[:, None] + places
-        return step_TxJ[np.clip(around, 0, T - 2)].max(axis=1)
+        return off_TxJ[np.clip(around, 0, T - 2)].max(axis=1)
 
-    beside_TxJ, usual_TxJ = longest(-1, 1), longest(-3, -2, 2, 3)
-    limit = max(0.02, 250 / fps**2)
-    is_jump = (step_TxJ - beside_TxJ > limit) & (step_TxJ > 2 * usual_TxJ + limit)
-    # At the very ends there is nothing to compare with or to interpolate to.
-    is_jump[:3] = is_jump[-3:] = False
+    limit = max(0.04, 500 / fps**2)
+    is_jump = (off_TxJ > limit) & (off_TxJ > largest(-1, 1))
+    is_jump &= off_TxJ > 3 * largest(-3, -2, 2, 3)
     half = max(1, round(fps / 24))
     pose_TxJx3, jumps = pose_TxJx3.copy(), []
     for frame, joint in zip(*np.nonzero(is_jump), strict=True):
