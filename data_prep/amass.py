@@ -240,11 +240,13 @@ class Amass(corpus.Corpus):
 
     @classmethod
     def source_files(cls, raw, options):
-        _models(_body_folder(raw, options))  # missing bodies stop everything, before it starts
-        test = {name.strip() for name in options.test_datasets.split(",") if name.strip()}
+        files = corpus.found(raw, "*/*/*_poses.npz", "train")
+        if files:
+            _models(_body_folder(raw, options))  # missing bodies stop everything, before it starts
+        test = {name.strip() for name in options.test_datasets.split(",")}
         return [
             dataclasses.replace(file, split="test") if file.name.split("/")[0] in test else file
-            for file in corpus.found(raw, "*/*/*_poses.npz", "train")
+            for file in files
         ]
 
     @classmethod

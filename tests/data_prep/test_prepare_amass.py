@@ -155,6 +155,8 @@ def test_bodies_that_are_absent(tmp_path):
         run(amass.Amass, raw, body_models=str(folder))
     with pytest.raises(FileNotFoundError, match="--body-models"):
         run(amass.Amass, raw, body_models=str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="nothing of amass"):
+        run(amass.Amass, folder, body_models=str(tmp_path / "nowhere"))
 
 
 def test_short_recordings_and_chosen_test_sets(bodies, tmp_path):
