@@ -190,9 +190,9 @@ def over_jumps(pose_TxJx3, fps):
     """Interpolates over steps that no body makes: (pose, [(frame before the jump, joint)]).
 
     A jump is one step of a joint that leaves the mean of the steps before and after it by 4 cm
-    and by what 500 m/s^2 explains (ten times what a sprinter's ankle does), and by three times what
-    steps two and three frames away do: after a hidden marker is found again, say. A twenty-fourth
-    of a second either side is replaced by a straight line.
+    and by what 500 m/s^2 explains, and by three times what steps two and three frames away do:
+    after a hidden marker is found again, say. A twenty-fourth of a second either side is replaced
+    by a straight line.
     """
     T = len(pose_TxJx3)
     if T < 10:

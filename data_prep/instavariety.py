@@ -69,10 +69,18 @@ class Instavariety(corpus.Corpus):
             if not clip_TxJx3[0, ROOT, 2] > 0:
                 report.leave_out(where, "the first frame's root is unseen")
                 continue
+            # Asked here, since crop-scale would make such a clip all zeros.
+            if not np.isfinite(clip_TxJx3).all():
+                report.leave_out(where, "not a number in keypoints")
+                continue
             ratio = generator("instavariety", name, first_frame).uniform(
                 options.crop_low, options.crop_high
             )
-            yield where, _record(clip_TxJx3, ratio, name, first_frame)
+            record = _record(clip_TxJx3, ratio, name, first_frame)
+            if not record["keypoints"].any():
+                report.leave_out(where, "too few keypoints seen to say where the person is")
+                continue
+            yield where, record
 
 
 def _record(clip_TxJx3, ratio, name, first_frame):
