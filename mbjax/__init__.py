@@ -1,0 +1,19 @@
+"""MotionBERT in JAX.
+
+    model = mbjax.load("best_epoch.bin")
+    pose = model(keypoints)  # (batch, frames, 17 joints, x y confidence) -> (..., x y z)
+    motion = model.represent(keypoints)  # (..., 512)
+"""
+
+import importlib
+
+# Loaded when first asked for: `import mbjax` itself costs nothing.
+_PUBLIC = {"load": "mbjax.loading", "load_into": "mbjax.loading"}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'mbjax' has no attribute {name!r}")

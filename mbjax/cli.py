@@ -89,6 +89,10 @@ def _parser():
     )
     sub.add_argument("--out", required=True, help="the table, for --config.noise_table")
 
+    from mbjax.convert import commands as weights  # arguments alone; nothing heavy
+
+    weights.add(command)
+
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
     sub.set_defaults(run=None)
     return parser

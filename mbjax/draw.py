@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from matplotlib import animation, pyplot  # noqa: E402  the backend is chosen first
+from matplotlib import animation, pyplot
 
-from mbjax.skeleton import LIMB_COLOURS, LIMBS  # noqa: E402
+from mbjax.skeleton import LIMB_COLOURS, LIMBS
 
 
 def curves(rows: list[dict], path: pathlib.Path, title: str = "") -> None:

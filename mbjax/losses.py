@@ -7,7 +7,7 @@ Shapes in names: B batch, T frames, J joints. All are means over the batch, comp
 import jax
 import jax.numpy as jnp
 
-from mbjax.skeleton import LIMB_PAIRS, LIMBS, limb_lengths
+from mbjax.skeleton import LIMB_PAIRS, LIMBS
 
 # Where two limbs are parallel the derivative of acos is infinite; cosines stay this far inside.
 _COSINE_MARGIN = 1e-7
@@ -39,18 +39,27 @@ def limb_variance(pose_BxTxJx3):
     """Variance of each limb's length over the clip (unbiased), mean over limbs."""
     if pose_BxTxJx3.shape[1] < 2:
         return jnp.float32(0)
-    return jnp.mean(jnp.var(limb_lengths(pose_BxTxJx3), axis=1, ddof=1))
+    return jnp.mean(jnp.var(_limb_lengths(pose_BxTxJx3), axis=1, ddof=1))
 
 
 def limb_length_error(pose_BxTxJx3, target_BxTxJx3):
     """Mean absolute difference of limb lengths."""
-    return jnp.mean(jnp.abs(limb_lengths(pose_BxTxJx3) - limb_lengths(target_BxTxJx3)))
+    return jnp.mean(jnp.abs(_limb_lengths(pose_BxTxJx3) - _limb_lengths(target_BxTxJx3)))
+
+
+def _limbs(pose_BxTxJx3):
+    start, end = (jnp.array(side) for side in zip(*LIMBS, strict=True))
+    return pose_BxTxJx3[:, :, end] - pose_BxTxJx3[:, :, start]
+
+
+def _limb_lengths(pose_BxTxJx3):
+    # Not skeleton.limb_lengths: a limb of no length must have a gradient.
+    return distance(_limbs(pose_BxTxJx3))
 
 
 def limb_angles(pose_BxTxJx3):
     """Angles in radians between the pairs of limbs in LIMB_PAIRS, (B, T, 18)."""
-    start, end = (jnp.array(side) for side in zip(*LIMBS, strict=True))
-    limbs = pose_BxTxJx3[:, :, end] - pose_BxTxJx3[:, :, start]
+    limbs = _limbs(pose_BxTxJx3)
     first, second = (limbs[:, :, jnp.array(side)] for side in zip(*LIMB_PAIRS, strict=True))
     # The norm's floor is that of the usual cosine similarity: a limb of no length is at a right
     # angle to everything instead of NaN.

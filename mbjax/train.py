@@ -38,7 +38,7 @@ class TrainingDiverged(RuntimeError):
     """The loss became NaN or infinite."""
 
 
-class Stopped(Exception):  # noqa: N818  not an error: a signal asked for it
+class Stopped(Exception):
     """The run was asked to stop by a signal, and has saved."""
 
     def __init__(self, step: int, signal_number: int):

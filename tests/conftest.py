@@ -1,1 +1,50 @@
-"""Being here puts this folder on the path: every folder of tests may import body_recipes."""
+"""What several tests share: golden values, a tiny training config, small datasets."""
+
+import os
+import pathlib
+
+# Before JAX starts: eight devices on the CPU, so that sharded runs are tested too.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+import pytest
+
+from mbjax import configuration
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """golden('losses.npz') is its arrays by name."""
+
+    def load(name):
+        with np.load(GOLDEN / name) as file:
+            return dict(file)
+
+    return load
+
+
+@pytest.fixture
+def highest_precision():
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+# A network that compiles in seconds; two sources, so that the curriculum's switch is passed.
+TINY_SETTINGS = (
+    "--config.model.dim_feat=16", "--config.model.dim_rep=16", "--config.model.depth=1",
+    "--config.model.num_heads=2", "--config.model.maxlen=9", "--config.batch_size=8",
+    "--config.epochs=4", "--config.sources.motion.steps_per_epoch=3",
+    "--config.sources.annotated.steps_per_epoch=2", "--config.sources.annotated.from_epoch=2",
+    "--config.sources.detected.dir=", "--config.warmup_steps=2", "--config.evaluation.dir=",
+    "--config.log_every=2 steps", "--config.save_every=3 steps", "--config.feed_threads=1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def tiny_config():
+    """configs/pretrain.py:tiny made tinier: 16 steps, no evaluation."""
+    return configuration.load("configs/pretrain.py:tiny", list(TINY_SETTINGS))

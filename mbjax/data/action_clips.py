@@ -69,8 +69,8 @@ def to_clip(keypoints_MxTxJx3, width, height, frame_ids, ratio=2.0) -> np.ndarra
     """A record's pixels (M, T, J, 3) as the net's input (2, len(frame_ids), J, 3), float32.
 
     Normalised by the image's longer side, then crop-scaled with both persons in one square that
-    they fill to 1 / ratio. A second person who is not there is all zeros. ValueError for more than
-    two persons.
+    they fill to 1 / ratio. A second person who is not there has confidence 0 and stands, as in the
+    release, where crop-scale puts (0, 0). ValueError for more than two persons.
     """
     if len(keypoints_MxTxJx3) > PERSONS:
         raise ValueError(f"{len(keypoints_MxTxJx3)} persons, at most {PERSONS} fit a clip")

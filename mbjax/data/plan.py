@@ -6,10 +6,11 @@ takes the next `batch_size` of its source, so within a pass every record comes e
 """
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 
-import grain
 import numpy as np
 
 
@@ -67,14 +68,14 @@ class Plan:
         joins = sorted({min(source.from_epoch, epochs) for source in sources} | {epochs})
         self._phases = []
         begin = 0
-        for first, last in zip(joins, joins[1:], strict=False):
+        for first, last in itertools.pairwise(joins):
             active = [source for source in sources if source.from_epoch <= first]
             lineup = _LINEUPS[order](active)
             before = {source.name: self._steps_before(source, first) for source in active}
             self._phases.append((begin, first, last, lineup, before))
             begin += len(lineup) * (last - first)
         self.total_steps = begin
-        self._rows = {source.name: _endless(source, seed) for source in sources}
+        self._rows = {source.name: _Endless(source, seed) for source in sources}
 
     @staticmethod
     def _steps_before(source, epoch):
@@ -97,8 +98,7 @@ class Plan:
         """Record numbers of the step's global batch, in the order of its rows."""
         source = self.sources[self[step].source]
         start = self[step].count * source.batch_size
-        stream = self._rows[source.name]
-        return np.array([stream[start + row] for row in range(source.batch_size)], np.int64)
+        return self._rows[source.name].take(start, source.batch_size)
 
     def epoch_starts(self) -> np.ndarray:
         """The first step of each epoch, (epochs,)."""
@@ -140,12 +140,29 @@ def _interleaved(active):
 _LINEUPS: dict[str, Callable] = {"sequential": _sequential, "interleaved": _interleaved}
 
 
-def _endless(source: Source, seed: int) -> grain.MapDataset:
-    """Permutation after permutation of a source's records, each of its own seed."""
-    digest = hashlib.sha256(f"{seed}/{source.name}".encode()).digest()
-    own_seed = int.from_bytes(digest[:4], "little")
-    records = grain.MapDataset.range(source.records)
-    return records.shuffle(seed=own_seed).repeat(reseed_each_epoch=True)
+class _Endless:
+    """Permutation after permutation of a source's records, each of its own seed.
+
+    An order is the sorting order of raw Philox numbers, a stream that numpy keeps from version to
+    version (which it does not promise of Generator.permutation).
+    """
+
+    def __init__(self, source: Source, seed: int):
+        digest = hashlib.sha256(f"{seed}/{source.name}".encode()).digest()
+        self._key, self._records = int.from_bytes(digest[:8], "little"), source.records
+        self._order = functools.lru_cache(maxsize=8)(self._make_order)
+
+    def _make_order(self, turn: int) -> np.ndarray:
+        numbers = np.random.Philox(key=[self._key, turn]).random_raw(self._records)
+        return np.argsort(numbers, kind="stable")
+
+    def take(self, start: int, count: int) -> np.ndarray:
+        turns, places = np.divmod(np.arange(start, start + count), self._records)
+        records = np.empty(count, np.int64)
+        for turn in np.unique(turns):
+            own = turns == turn
+            records[own] = self._order(int(turn))[places[own]]
+        return records
 
 
 def row_generator(seed: int, step: int) -> np.random.Generator:

@@ -196,8 +196,12 @@ def _features(directory):
     return features.FeaturesDict.from_config(os.fspath(directory))
 
 
+def _is_remote(directory) -> bool:
+    return "://" in os.fspath(directory)
+
+
 def _local_copy(directory: epath.Path) -> pathlib.Path:
-    if "://" not in os.fspath(directory) and not os.fspath(directory).startswith("/gs/"):
+    if not _is_remote(directory):
         return pathlib.Path(directory)
     cache = pathlib.Path(os.environ.get("MBJAX_CACHE", "~/.cache/mbjax")).expanduser()
     name = hashlib.sha256(os.fspath(directory).encode()).hexdigest()[:16]

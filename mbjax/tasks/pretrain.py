@@ -47,7 +47,7 @@ def make_task(config) -> Task:
                 f"{network.maxlen}; set sources.{name}.frames or model.maxlen"
             )
         loss = functools.partial(
-            _loss_3d if source.kind == "3d" else _loss_2d, config, source, noise
+            loss_3d if source.kind == "3d" else loss_2d, config, source, noise
         )
         sources[name] = TrainSource(
             loader,
@@ -61,9 +61,12 @@ def make_task(config) -> Task:
             "no source has a folder; give one, for instance --config.sources.amass.dir=DIR, made by "
             "'mbjax prepare amass --raw RAW_FOLDER --out DIR'"
         )
-    evaluate = None
-    if config.evaluation.dir:
-        evaluate = Evaluation(config, noise)
+    return bare_task(config, sources, Evaluation(config, noise) if config.evaluation.dir else None)
+
+
+def bare_task(config, sources, evaluate=None) -> Task:
+    """The pretraining task on sources that are made already."""
+    network = DSTformerConfig(**config.model)
     return Task(
         name="pretrain",
         make_model=lambda rngs: DSTformer(network, rngs=rngs),
@@ -123,7 +126,7 @@ def _target(config, pose_BxTxJx3):
     return pose_BxTxJx3.at[..., 2].add(-pose_BxTxJx3[:, :1, :1, 2])
 
 
-def _loss_3d(config, source, noise, model, batch, keys_B, progress):
+def loss_3d(config, source, noise, model, batch, keys_B, progress):
     keys_Bx6 = jax.vmap(lambda key: jax.random.split(key, 6))(keys_B)
     ramp = _ramp(config, progress)
     pose_BxTxJx3 = augmented(config.augment, keys_Bx6[:, :4], batch["pose"])
@@ -153,7 +156,7 @@ def augmented(options, keys_Bx4, pose_BxTxJx3):
     return pose_BxTxJx3
 
 
-def _loss_2d(config, source, noise, model, batch, keys_B, progress):
+def loss_2d(config, source, noise, model, batch, keys_B, progress):
     keys_Bx3 = jax.vmap(lambda key: jax.random.split(key, 3))(keys_B)
     keypoints_BxTxJx3 = batch["keypoints"]
     if config.augment.mirror:

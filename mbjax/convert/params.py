@@ -1,0 +1,268 @@
+"""State dicts and parameter trees: sizes from tensors, strict conversion, partial loading.
+
+Trees are the plain nested dicts of a run's state: {'blocks_st': {0: {'attn_s': ...}}}, float32.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+
+from mbjax.convert.names import Row, dstformer_rows, is_allowed
+from mbjax.models.dstformer import DSTformer, DSTformerConfig
+
+DEFAULT_HEADS = 8  # what every released checkpoint has; no tensor's shape tells
+_NAMED_AT_MOST = 8  # names in one message
+
+
+def dstformer_config(
+    shapes: Mapping[str, Sequence[int]], num_heads: int | None = None
+) -> DSTformerConfig:
+    """Sizes and structure of the encoder that a state dict belongs to.
+
+    shapes: {name in the table: shape in torch}. num_heads: 8 unless given. ValueError, in one line,
+    where the names are not an encoder's or the shapes contradict each other.
+    """
+
+    def shape(name, axes):
+        if name not in shapes:
+            raise ValueError(f"no tensor named {name}: this is no DSTformer ({_first(shapes)})")
+        if len(shapes[name]) != axes:
+            raise ValueError(f"{name} has shape {tuple(shapes[name])}, expected {axes} axes")
+        return shapes[name]
+
+    _, maxlen, _, dim = shape("temp_embed", 4)
+    joints = shape("pos_embed", 3)[1]
+    dim_in = shape("joints_embed.weight", 2)[1]
+    dim_rep = shape("pre_logits.fc.weight", 2)[0]
+    dim_out = shape("head.weight", 2)[0]
+    levels = {
+        int(found[1]) for name in shapes if (found := re.match(r"blocks_st\.(\d+)\.", name))
+    }
+    if not levels:
+        raise ValueError(f"no tensor named blocks_st.0.*: this is no DSTformer ({_first(shapes)})")
+    hidden = shape(
+        next((n for n in ("blocks_st.0.mlp_t.fc1.weight", "blocks_st.0.mlp_s.fc1.weight")
+              if n in shapes), "blocks_st.0.mlp_t.fc1.weight"), 2
+    )[0]  # fmt: skip
+    ratio = hidden / dim
+    return DSTformerConfig(
+        dim_in=dim_in,
+        dim_out=dim_out,
+        dim_feat=dim,
+        dim_rep=dim_rep,
+        depth=max(levels) + 1,
+        num_heads=num_heads or DEFAULT_HEADS,
+        mlp_ratio=int(ratio) if ratio == int(ratio) else ratio,
+        num_joints=joints,
+        maxlen=maxlen,
+        structure=_structure(shapes),
+        fusion="adaptive" if "ts_attn.0.weight" in shapes else "average",
+    )
+
+
+def _structure(names):
+    """Told by which parts there are. 'ts' alone has the very names of 'st', which it is taken for."""
+    first = {n.split(".")[2] for n in names if n.startswith("blocks_st.0.")}
+    if any(n.startswith("blocks_ts.") for n in names):
+        return "st+ts" if "attn_t" in first else "s+t"
+    return "st" if "mlp_s" in first else "st-attention"
+
+
+def _first(names):
+    names = sorted(names)
+    more = " ..." if len(names) > 3 else ""
+    return f"its names: {', '.join(names[:3])}{more}" if names else "it is empty"
+
+
+def describe(config: DSTformerConfig) -> str:
+    """Sizes in one line."""
+    text = (
+        f"dim_feat {config.dim_feat}, dim_rep {config.dim_rep}, depth {config.depth}, "
+        f"heads {config.num_heads}, mlp_ratio {config.mlp_ratio:g}, maxlen {config.maxlen}, "
+        f"{config.num_joints} joints, {config.dim_in} -> {config.dim_out} channels"
+    )
+    if (config.structure, config.fusion) != ("st+ts", "adaptive"):
+        text += f", structure {config.structure}, fusion {config.fusion}"
+    return text
+
+
+def fresh_params(config: DSTformerConfig, seed: int = 0) -> dict:
+    """A newly initialised encoder's parameters, numpy."""
+    model = DSTformer(config, rngs=nnx.Rngs(seed))
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+
+
+def abstract_params(config: DSTformerConfig) -> dict:
+    """The same without values: jax.ShapeDtypeStruct."""
+    model = nnx.eval_shape(lambda: DSTformer(config, rngs=nnx.Rngs(0)))
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+def build(config: DSTformerConfig, params: Mapping) -> DSTformer:
+    """The model with these parameters, in evaluation mode."""
+    abstract = nnx.eval_shape(lambda: DSTformer(config, rngs=nnx.Rngs(0)))
+    graphdef, _, other = nnx.split(abstract, nnx.Param, ...)
+    model = nnx.merge(graphdef, jax.tree.map(jax.numpy.asarray, dict(params)), other)
+    model.eval()
+    return model
+
+
+# --- strict conversion ------------------------------------------------------------------------
+
+
+def to_params(
+    tensors: Mapping[str, np.ndarray], config: DSTformerConfig, allow: Sequence[str] = ()
+) -> tuple[dict, list[str]]:
+    """(parameters, notes) of a state dict under the table's names.
+
+    Every tensor is used, every parameter filled, every shape equal: what is not is listed in one
+    ValueError, unless its name matches a pattern in `allow`. What is allowed to be missing is newly
+    initialised, what is allowed to be too much is left out; the notes say so.
+    """
+    rows = dstformer_rows(config)
+    expected = torch_shapes(rows, abstract_params(config))
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in tensors if name not in expected]
+    wrong = [
+        name for name, shape in expected.items()
+        if name in tensors and tensors[name].shape != shape
+    ]  # fmt: skip
+    problems = []
+    for label, names in (("missing", missing), ("unexpected", unexpected)):
+        names = [name for name in names if not is_allowed(name, allow)]
+        if names:
+            problems.append(f"{len(names)} {label}: {', '.join(names)}")
+    if wrong:
+        problems.append(
+            f"{len(wrong)} of another shape: "
+            + ", ".join(f"{n} {tensors[n].shape} instead of {expected[n]}" for n in wrong)
+        )
+    if problems:
+        raise ValueError(
+            "the tensors are not those of a DSTformer with "
+            f"{describe(config)}: {'; '.join(problems)} (--allow PATTERN accepts missing or "
+            "unexpected names)"
+        )
+    params: dict = {}
+    fresh = fresh_params(config) if missing else None
+    for row in rows:
+        array = row.here(tensors[row.torch]) if row.torch in tensors else get(fresh, row.path)
+        put(params, row.path, array)
+    notes = []
+    if missing:
+        notes.append(f"newly initialised: {shorten(missing)}")
+    if unexpected:
+        notes.append(f"left out: {shorten(unexpected)}")
+    return params, notes
+
+
+def to_torch(params: Mapping, rows: Iterable[Row]) -> dict[str, np.ndarray]:
+    """The state dict of parameters, in torch's order, without prefix; ValueError on leftovers."""
+    rows = list(rows)
+    paths = {row.path for row in rows}
+    left = [".".join(map(str, path)) for path, _ in leaves(params) if path not in paths]
+    if left:
+        raise ValueError(f"the checkpoint has {shorten(left)}, which its network does not have")
+    absent = [row.torch for row in rows if get(params, row.path) is None]
+    if absent:
+        raise ValueError(f"the checkpoint lacks {shorten(absent)}")
+    return {row.torch: row.there(np.asarray(get(params, row.path))) for row in rows}
+
+
+def torch_shapes(rows: Iterable[Row], params: Mapping) -> dict[str, tuple[int, ...]]:
+    """{torch's name: shape in torch} of real or abstract parameters."""
+    shapes = {}
+    for row in rows:
+        shape = get(params, row.path).shape
+        shapes[row.torch] = tuple(shape[i] for i in np.argsort(row.axes)) if row.axes else shape
+    return shapes
+
+
+# --- partial loading --------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """Where the parameters of a net came from: dotted paths of this package."""
+
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self):
+        parts = [f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.new)} parameters"]
+        if self.new:
+            parts.append(f"newly initialised: {shorten(self.new)}")
+        if self.unused:
+            parts.append(f"not used: {shorten(self.unused)}")
+        return "; ".join(parts)
+
+
+def merge_backbone(
+    params: Mapping, backbone: Mapping, under: tuple = ("backbone",)
+) -> tuple[dict, Merged]:
+    """(new parameters, where each came from): a bigger net's with its encoder replaced.
+
+    params: of the net that is to train; `backbone` goes to its sub-tree `under` (() for a net that
+    is an encoder itself). Parameters that `backbone` lacks stay as they are and count as new;
+    ValueError, in one line, where a shape differs or nothing fits at all.
+    """
+    result: dict = {}
+    source = {(*under, *path): array for path, array in leaves(backbone)}
+    loaded, new, wrong = [], [], []
+    for path, array in leaves(params):
+        name = ".".join(map(str, path))
+        found = source.pop(path, None)
+        if found is None:
+            new.append(name)
+        elif tuple(found.shape) != tuple(array.shape):
+            wrong.append(f"{name} {tuple(found.shape)} instead of {tuple(array.shape)}")
+        else:
+            loaded.append(name)
+        put(result, path, array if found is None else found)
+    if wrong:
+        raise ValueError(
+            f"the weights are those of another size: {shorten(wrong)}; set the config's model to "
+            "the sizes of the checkpoint"
+        )
+    if not loaded:
+        raise ValueError("the weights have no parameter in common with the network")
+    unused = tuple(".".join(map(str, path)) for path in source)
+    return result, Merged(tuple(loaded), tuple(new), unused)
+
+
+# --- trees ------------------------------------------------------------------------------------
+
+
+def leaves(tree: Mapping, path: tuple = ()) -> Iterable[tuple[tuple, np.ndarray]]:
+    """(path, array) for every array of a nested dict, in its order."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, (*path, name))
+        else:
+            yield (*path, name), value
+
+
+def get(tree: Mapping, path: Sequence):
+    """The entry at a path, or None."""
+    for name in path:
+        if not isinstance(tree, Mapping) or name not in tree:
+            return None
+        tree = tree[name]
+    return tree
+
+
+def put(tree: dict, path: Sequence, value) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Names in one line, the first few of many."""
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

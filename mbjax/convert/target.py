@@ -1,0 +1,108 @@
+"""Where weights go: a checkpoint folder of this package, a PyTorch file, a safetensors file."""
+
+import os
+import pathlib
+
+from mbjax.checkpoint import FOLDER, Checkpoints
+from mbjax.convert import names, optimizer_state, params, safetensors_io, torch_io
+from mbjax.convert.source import Source
+
+TORCH_ENDINGS = (".bin", ".pth", ".pt")
+# The release's start value: no evaluation has been better yet.
+_NO_MIN_LOSS = 100000
+_ERRORS = ("mpjpe_mm", "mpjpe", "error_mm")  # in a run's metrics; the release's min_loss is in mm
+
+
+def check(out: str | os.PathLike) -> None:
+    """ValueError where `out` cannot be written to, before any work is done."""
+    path = pathlib.Path(out)
+    if path.suffix not in (*TORCH_ENDINGS, ".safetensors"):
+        raise ValueError(
+            f"{out}: the ending says the format; {', '.join(TORCH_ENDINGS)} is PyTorch's, or "
+            ".safetensors"
+        )
+
+
+def to_folder(source: Source, out: str | os.PathLike) -> pathlib.Path:
+    """Writes OUT/checkpoints/STEP as a run does, with the optimizer's state if there is one.
+
+    FileExistsError where OUT holds checkpoints already. Returns the checkpoint's folder, which
+    appears whole or not at all.
+    """
+    out = pathlib.Path(out).expanduser()
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file; --out is a folder")
+    if (out / FOLDER).exists() and any((out / FOLDER).iterdir()):
+        raise FileExistsError(f"{out} holds checkpoints already; give another folder")
+    config = source.meta.get("config") or {}
+    clip_norm = config.get("clip_norm", 0.0) or 0.0
+    opt_state: object = {}
+    if source.adam:
+        opt_state = optimizer_state.to_optax(source.adam, source.params, clip_norm)
+    state = {"params": source.params, "other": {}, "opt_state": opt_state}
+    checkpoints = Checkpoints(out)
+    try:
+        checkpoints.save(state, source.meta)
+        checkpoints.wait()
+    finally:
+        checkpoints.close()
+    return out / FOLDER / str(source.meta["step"])
+
+
+def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) -> None:
+    """Writes a PyTorch or safetensors file, told by its ending."""
+    check(out)
+    network = source.meta["network"]
+    rows = names.network_rows(network)
+    tensors = params.to_torch(source.params, rows)
+    record = {"version": 1, "meta": source.meta}
+    if pathlib.Path(out).suffix == ".safetensors":
+        safetensors_io.write(out, tensors, record)
+        return
+    if module_prefix:
+        tensors = {names.DATA_PARALLEL + name: array for name, array in tensors.items()}
+    optimizer = None
+    if source.adam:
+        groups = _param_groups(source.meta, sum(row.item == "params" for row in rows))
+        optimizer = optimizer_state.to_torch(source.adam, rows, groups)
+    torch_io.write(out, tensors, _fields(source.meta), "model_pos", optimizer, record)
+
+
+def _fields(meta):
+    """What train.py saves, in its order. A rate and an epoch there are those to go on with."""
+    config = meta.get("config") or {}
+    metrics = meta.get("metrics") or {}
+    rate = meta.get("learning_rate")
+    own = {
+        "epoch": int(meta["epoch"]) + 1,
+        "lr": 0.0 if rate is None else rate * _decay(config),
+        "optimizer": None,
+        "model_pos": None,
+        "min_loss": next((metrics[name] for name in _ERRORS if name in metrics), _NO_MIN_LOSS),
+    }
+    return {**own, **(meta.get("torch") or {}).get("fields", {})}
+
+
+def _decay(config):
+    """The release lowers the rate after each epoch and saves the lowered one."""
+    if config.get("cosine") or config.get("warmup_steps"):
+        return 1.0  # the rate depends on the step; the last one is the best guess
+    return config.get("rate_decay_per_epoch", 1.0)
+
+
+def _param_groups(meta, count):
+    kept = (meta.get("torch") or {}).get("param_groups")
+    numbers = list(range(count))
+    if kept and len(kept) == 1:
+        group = dict(kept[0])
+    else:
+        config = meta.get("config") or {}
+        group = {
+            "lr": _fields(meta)["lr"],
+            "weight_decay": config.get("weight_decay", 0.01),
+            **optimizer_state.GROUP,
+        }
+        order = ("lr", "betas", "eps", "weight_decay")
+        group = {k: group[k] for k in (*order, *(k for k in group if k not in order))}
+    group["betas"] = tuple(group["betas"])
+    return [{**group, "params": numbers}]

@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mbjax import skeleton
+from mbjax.data import augment, corrupt
+
+MOTION = np.random.default_rng(0).normal(size=(6, 9, 17, 3)).astype(np.float32)
+
+
+def keys(seed=0):
+    return corrupt.row_keys(jax.random.key(seed), 0, len(MOTION))
+
+
+def test_mirror_flips_whole_clips_about_half_of_them():
+    many = jnp.tile(MOTION[:1], (400, 1, 1, 1))
+    mirrored = augment.random_mirror(corrupt.row_keys(jax.random.key(0), 0, 400), many)
+    same = np.isclose(mirrored, many).all((1, 2, 3))
+    flipped = np.isclose(mirrored, skeleton.mirror(many)).all((1, 2, 3))
+    assert (same ^ flipped).all()
+    assert 150 < flipped.sum() < 250  # five standard deviations of 400 coins
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-3.1, 3.1), st.floats(-1, 1), st.floats(-1, 1))
+def test_a_view_is_a_rotation_about_the_roots_mean(yaw, pitch, roll):
+    seen = np.asarray(augment.view(jnp.asarray(MOTION[0]), yaw, pitch, roll))
+    # Float32 positions of size 3.
+    np.testing.assert_allclose(
+        skeleton.limb_lengths(seen), skeleton.limb_lengths(MOTION[0]), rtol=2e-5, atol=2e-6
+    )
+    np.testing.assert_allclose(seen[:, 0].mean(0), MOTION[0, :, 0].mean(0), atol=1e-5)
+
+
+def test_yaw_turns_about_the_vertical_only():
+    seen = np.asarray(augment.view(jnp.asarray(MOTION[0]), jnp.pi / 2, 0.0))
+    np.testing.assert_allclose(seen[..., 1], MOTION[0, ..., 1], atol=1e-5)
+    offset = MOTION[0] - MOTION[0, :, 0].mean(0)
+    turned = seen - MOTION[0, :, 0].mean(0)
+    np.testing.assert_allclose(turned[..., 0], offset[..., 2], atol=1e-5)  # z comes to x
+
+
+def test_bones_change_alike_on_both_sides_and_keep_their_directions():
+    changed = np.asarray(augment.random_bones(keys(), jnp.asarray(MOTION), 0.1))
+    factor = skeleton.limb_lengths(changed) / skeleton.limb_lengths(MOTION)
+    # One factor per limb and clip, over all frames; float32 sums along the chain.
+    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1], factor.shape), rtol=1e-4)
+    limb_of = {child: i for i, (_, child) in enumerate(skeleton.LIMBS)}
+    for left, right in zip(skeleton.LEFT, skeleton.RIGHT, strict=True):
+        np.testing.assert_allclose(
+            factor[..., limb_of[left]], factor[..., limb_of[right]], rtol=1e-4
+        )
+    assert factor.std() > 0.03
+    np.testing.assert_array_equal(changed[:, :, 0], MOTION[:, :, 0])
+
+
+def test_scale_stays_within_its_range():
+    scaled = np.asarray(augment.random_scale(keys(), jnp.asarray(MOTION), 0.5, 1.0))
+    extent = np.ptp(scaled[..., :2].reshape(6, -1, 2), axis=1).max(-1) / 2
+    assert (extent > 0.5 - 1e-5).all() and (extent < 1 + 1e-5).all()
+    assert len(np.unique(extent.round(4))) == 6

@@ -1,0 +1,125 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from flax import nnx
+
+from mbjax.models.dstformer import DSTformer, DSTformerConfig, count_parameters
+
+SMALL = DSTformerConfig(dim_feat=16, dim_rep=8, depth=2, num_heads=2, maxlen=9)
+
+
+def build(config=SMALL, seed=0):
+    return DSTformer(config, rngs=nnx.Rngs(seed))
+
+
+@pytest.mark.parametrize(
+    "config, parameters",
+    [(DSTformerConfig.mb(), 42_466_317), (DSTformerConfig.mb_lite(), 16_001_549)],
+)
+def test_sizes_of_full_and_lite(config, parameters):
+    assert count_parameters(nnx.eval_shape(lambda: build(config))) == parameters
+
+
+def test_variant_parameters_count_the_same_attention_blocks():
+    """Rows a to f of table 6: ten levels of one stream hold what five of two do."""
+    state = {
+        (structure, depth): nnx.eval_shape(
+            lambda s=structure, d=depth: build(DSTformerConfig(structure=s, depth=d))
+        )
+        for structure, depth in [("st+ts", 5), ("st", 10), ("ts", 10), ("s+t", 10), ("st-attention", 10)]
+    }
+    counts = {
+        key: sum(path[-2:] == ("qkv", "kernel") for path, _ in nnx.to_flat_state(nnx.state(model)))
+        for key, model in state.items()
+    }
+    assert set(counts.values()) == {20}
+
+
+@pytest.mark.parametrize("structure", ["st+ts", "st", "ts", "s+t", "st-attention"])
+@pytest.mark.parametrize("fusion", ["adaptive", "average"])
+def test_every_variant_runs_at_every_length(structure, fusion):
+    config = DSTformerConfig(
+        dim_feat=16, dim_rep=8, depth=1, num_heads=2, maxlen=9, structure=structure, fusion=fusion
+    )
+    model = build(config)
+    for frames in (1, 4, 9):
+        x = jnp.ones((2, frames, 17, 3))
+        assert model(x).shape == (2, frames, 17, 3)
+        assert model.represent(x).shape == (2, frames, 17, 8)
+
+
+def test_streams_start_with_equal_weights():
+    fusion = build().ts_attn[0]
+    assert not np.asarray(fusion.kernel[...]).any()
+    np.testing.assert_array_equal(fusion.bias[...], [0.5, 0.5])
+
+
+def test_index_zero_weighs_the_st_stream():
+    model = build()
+    x = jax.random.normal(jax.random.key(1), (1, 4, 17, 16))
+    model.ts_attn[0].bias[...] = jnp.array([40.0, 0.0])
+    np.testing.assert_allclose(model.level(0, x), model.blocks_st[0](x), atol=1e-6)
+
+
+def test_remat_changes_nothing_but_memory():
+    x = jax.random.normal(jax.random.key(1), (2, 5, 17, 3))
+    plain = build()
+    remat = build(DSTformerConfig(**{**vars(SMALL), "remat": True}))
+
+    @nnx.jit
+    def gradient(model):
+        return nnx.grad(lambda m: jnp.square(m(x)).sum())(model)
+
+    for a, b in zip(jax.tree.leaves(gradient(plain)), jax.tree.leaves(gradient(remat)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # other fusions round differently
+
+
+def test_bfloat16_computes_in_it_and_keeps_the_rest_in_float32():
+    config = DSTformerConfig(**{**vars(SMALL), "dtype": "bfloat16"})
+    model, exact = build(config), build()
+    x = jax.random.normal(jax.random.key(1), (2, 5, 17, 3))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(nnx.state(model)))
+    assert model(x).dtype == model.represent(x).dtype == jnp.float32
+    text = jax.jit(lambda m, x: m(x)).lower(model, x).as_text()
+    assert "bf16" in text and "exponential" in text
+    softmax_lines = [line for line in text.splitlines() if "stablehlo.exponential" in line]
+    assert softmax_lines and all("bf16" not in line for line in softmax_lines)
+    difference = np.abs(np.asarray(model(x) - exact(x))).max()
+    # Eight bits of mantissa through two levels, on outputs of about 0.1.
+    assert 0 < difference < 5e-3
+
+
+def test_wrong_inputs_are_named():
+    model = build()
+    with pytest.raises(ValueError, match="1 to 9 frames, got 10"):
+        model(jnp.ones((1, 10, 17, 3)))
+    with pytest.raises(ValueError, match="17 joints, 3 channels"):
+        model(jnp.ones((1, 5, 18, 3)))
+    with pytest.raises(ValueError, match="dim_feat 10 does not divide into 3 heads"):
+        DSTformerConfig(dim_feat=10, num_heads=3)
+    with pytest.raises(ValueError, match="structure is 'stts'"):
+        DSTformerConfig(structure="stts")
+
+
+def test_forward_agrees_with_reference(golden, highest_precision):
+    """Weights put in by name and by hand, without the project's own converter."""
+    torch = pytest.importorskip("torch")
+    sizes = json.loads((GOLDEN / "dstformer.json").read_text())
+    model = DSTformer(DSTformerConfig(**sizes), rngs=nnx.Rngs(0))
+    weights = torch.load(GOLDEN / "dstformer.bin", weights_only=True)["model_pos"]
+    state = nnx.state(model)
+    for path, parameter in nnx.to_flat_state(state):
+        *parents, last = map(str, path)
+        name = "module." + ".".join([*parents, {"kernel": "weight", "scale": "weight"}.get(last, last)])
+        array = weights[name].numpy()
+        parameter[...] = array.T if last == "kernel" else array
+    nnx.update(model, state)
+    values = golden("dstformer.npz")
+    # Float32 through two levels; measured 5e-7.
+    np.testing.assert_allclose(model(values["x"]), values["y"], atol=1e-5)
+    np.testing.assert_allclose(model.represent(values["x"]), values["rep"], atol=1e-5)
+    np.testing.assert_allclose(model(values["x_short"]), values["y_short"], atol=1e-5)
