@@ -1,4 +1,4 @@
-"""What a file of weights holds once read, whatever its format; and writing beside, then renaming."""
+"""What a file of weights holds once read, whatever its format; and writing one whole."""
 
 import contextlib
 import dataclasses

@@ -22,8 +22,8 @@ DATA_PARALLEL = "module."
 class Row:
     """One tensor: its name in torch, its path here, and the order of axes between the two.
 
-    axes: the torch tensor's axes in the order they have here; () for the same array. item: 'params',
-    or 'other' for statistics such as BatchNorm's. trained: whether a gradient reaches it; torch's
+    axes: the torch tensor's axes in the order they have here; () for the same array. item:
+    'params', or 'other' for statistics such as BatchNorm's. trained: whether a gradient reaches it; torch's
     optimizer keeps no state for a parameter that none reaches.
     """
 
@@ -122,7 +122,7 @@ _MMPOSE = (
 
 
 def normalised(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """({name in the file: name in the table}, notes) without DataParallel's prefix or MMPose's names.
+    """({name in the file: name in the table}, notes): no DataParallel prefix, no names of MMPose.
 
     ValueError where two names of the file would be one.
     """

@@ -65,7 +65,7 @@ def dstformer_config(
 
 
 def _structure(names):
-    """Told by which parts there are. 'ts' alone has the very names of 'st', which it is taken for."""
+    """Told by which parts there are. 'ts' alone has the names of 'st', which it is taken for."""
     first = {n.split(".")[2] for n in names if n.startswith("blocks_st.0.")}
     if any(n.startswith("blocks_ts.") for n in names):
         return "st+ts" if "attn_t" in first else "s+t"

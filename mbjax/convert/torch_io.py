@@ -130,9 +130,9 @@ def _load(torch, path):
         if not found:
             raise ValueError(f"{path} is no PyTorch checkpoint, or is damaged") from None
         raise ValueError(
-            f"{path} holds more than tensors and numbers (it asks for {found[1]}), and opening such "
-            "a file can run code; if you trust it, save its state_dict alone with torch.save and "
-            "use that file"
+            f"{path} holds more than tensors and numbers (it asks for {found[1]}), and opening "
+            "such a file can run code; if you trust it, save its state_dict alone with torch.save "
+            "and use that file"
         ) from None
     except MemoryError:
         raise
