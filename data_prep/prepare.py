@@ -157,6 +157,10 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
     return f"{card['summary']}\ndataset: {final}"
 
 
+def _quiet(progress):
+    return None if progress else True  # None: quiet where nobody watches, in a log file say
+
+
 # --- what the dataset is made of ---------------------------------------------------------------
 
 
@@ -166,7 +170,12 @@ def _checksums(files, progress):
     found = {}
     total = sum(_size(path) for path in files.values())
     with tqdm(
-        total=total, unit="B", unit_scale=True, desc="checksums", disable=not progress, leave=False
+        total=total,
+        unit="B",
+        unit_scale=True,
+        desc="checksums",
+        disable=_quiet(progress),
+        leave=False,
     ) as bar:
         for name, path in files.items():
             digest = hashlib.sha256()
@@ -261,7 +270,7 @@ def _make_parts(corpus, sources, options, card, checksums, parts, beam, progress
     if beam is not None:
         _beam_parts(corpus, waiting, options, paths, beam)
     else:
-        bar = tqdm(sources, desc=corpus.name, unit="file", disable=not progress)
+        bar = tqdm(sources, desc=corpus.name, unit="file", disable=_quiet(progress))
         for source in bar:
             if not paths[source].exists():
                 bar.set_postfix_str(source.name[-40:], refresh=False)
@@ -312,7 +321,6 @@ def _write(corpus, options, parts, staging, card, reports):
 
 
 def _write_shards(corpus, options, parts, staging):
-    import tensorflow as tf
     import tensorflow_datasets as tfds
     from absl import logging
 
@@ -326,9 +334,13 @@ def _write_shards(corpus, options, parts, staging):
         with contextlib.redirect_stdout(io.StringIO()), _same_bytes_every_time():
             builder = corpus(data_dir=os.fspath(staging), config=settings)
             builder.download_and_prepare()
-    except tf.errors.OpError as error:
-        # TensorFlow's writers say so in their own way.
-        raise OSError(errno.ENOSPC, error.message) from error
+    except Exception as error:
+        # TensorFlow's writers and TFDS wrap the system's error in their own, differently each.
+        text = " ".join(str(error).split())
+        for number in _NO_ROOM:
+            if os.strerror(number) in text:
+                raise OSError(number, os.strerror(number)) from error
+        raise
     return pathlib.Path(builder.data_path)
 
 

@@ -36,12 +36,17 @@ def inspect(directory, out=None, check=False) -> Found:
 
     out: a folder for the pictures; none without. check: every record of every split is read and
     verified (checksum, decodes, finite, right shape), not only those that the statistics need.
-    Raises FileNotFoundError, or DamagedRecord for a shard that cannot be read at all.
+    Raises FileNotFoundError where there is no dataset.
     """
     folder = find_dataset(directory)
     found = Found([f"dataset: {folder}"], [], [])
     for split in _splits(folder):
-        reader = RecordReader(folder, split)
+        try:
+            reader = RecordReader(folder, split)
+        except DamagedRecord as error:
+            found.lines.append(f"{split}: cannot be read")
+            found.damage.append(str(error))
+            continue
         found.lines.append(f"{split}: {len(reader):,} records")
         records = list(_read(reader, check, found))
         if not records:
@@ -301,7 +306,10 @@ def main(argv=None) -> int:
         return 1
     print("\n".join(found.lines))
     if found.damage:
-        print(f"error: {len(found.damage)} damaged records; prepare again", file=sys.stderr)
+        print(
+            f"error: {len(found.damage)} damaged, see above; prepare the dataset again",
+            file=sys.stderr,
+        )
     return int(bool(found.damage))
 
 

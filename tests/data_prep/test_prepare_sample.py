@@ -55,7 +55,7 @@ def test_motion_is_a_person_in_camera_axes(split, source):
 
 
 def test_test_split_covers_the_recording():
-    records, pose = clips("motion3d", "test", "pose")
+    records, _ = clips("motion3d", "test", "pose")
     starts = sorted(int(record["first_frame"]) for record in records)
     # 2,752 rows, less the calibration pose, at half the rate.
     assert starts == [0, 243, 486, 729, 972, 1376 - 243]
