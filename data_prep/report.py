@@ -50,7 +50,8 @@ def summary(reports: list[Report], splits: dict[str, int]) -> str:
     hours = f", {seconds / 3600:.3f} hours" if seconds else ""
     lines = [
         "clips: " + ", ".join(f"{name} {count:,}" for name, count in splits.items()),
-        f"read: {len(reports):,} files, {frames:,} frames of motion{hours}",
+        # A file that holds several splits has a report for each.
+        f"read: {len({r.source for r in reports}):,} files, {frames:,} frames of motion{hours}",
     ]
     reasons, where = Counter(), defaultdict(list)
     for report in reports:
