@@ -75,7 +75,7 @@ class Bvh(corpus.Corpus):
     @classmethod
     def source_files(cls, raw, options):
         patterns = [pattern for pattern in options.test.split(",") if pattern]
-        sources = corpus.found(raw, "**/*.bvh", "train") + corpus.found(raw, "**/*.BVH", "train")
+        sources = corpus.found(raw, "**/*.[bB][vV][hH]", "train")
         return [
             dataclasses.replace(source, split="test") if _matches(source.name, patterns) else source
             for source in sources

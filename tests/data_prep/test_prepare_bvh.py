@@ -182,7 +182,7 @@ def test_bad_files_are_named_and_the_rest_prepared(tmp_path):
     text_of(tmp_path, lambda text: text.replace("Neck1", "Nacken")).rename(tmp_path / "named.bvh")
     (tmp_path / "empty.bvh").write_text("")
     bvh_recipes.write(tmp_path / "one_row.bvh", 1)
-    bvh_recipes.write(tmp_path / "good.bvh", 61)
+    bvh_recipes.write(tmp_path / "good.BVH", 61)
     result = run(bvh.Bvh, tmp_path, frames=30, stride=30)
     assert [record["source"] for record in result.records["train"]] == ["good"]
     found = {file: why for file, _, why, _ in result.left_out}
