@@ -41,6 +41,8 @@ setup(
         "data": DATA,
         "torch": TORCH,
         "safetensors": SAFETENSORS,
+        # mlcroissant: the tfds command of 4.9.10 imports both.
+        "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "test": [*DATA, *TORCH, *SAFETENSORS, "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100",

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 FOLDER = "checkpoints"
@@ -78,6 +79,7 @@ class Checkpoints:
         abstract: jax.ShapeDtypeStruct with shardings, shaped like what was saved; the checkpoint
         may come from another mesh or number of hosts. Says which checkpoints it had to pass over.
         """
+        damaged: list[int] = []
         for step in reversed(self.steps()):
             items = {
                 name: ocp.args.StandardRestore(abstract[name])
@@ -93,7 +95,9 @@ class Checkpoints:
                     f"checkpoint {self.directory / str(step)} cannot be read "
                     f"({_first_line(error)}); trying the one before"
                 )
+                damaged.append(step)
                 continue
+            self._put_aside(damaged)
             state = {name: found[name] if name in items else abstract[name] for name in _ARRAYS}
             return state, found["meta"]
         if self.steps():
@@ -101,6 +105,16 @@ class Checkpoints:
                 f"no checkpoint in {self.directory} can be read; move the folder away to start again"
             )
         return None
+
+    def _put_aside(self, steps):
+        """Renames damaged checkpoints, so that the run can write those steps again."""
+        if not steps:
+            return
+        if jax.process_index() == 0:
+            for step in steps:
+                (self.directory / str(step)).rename(self.directory / f"damaged-{step}")
+        multihost_utils.sync_global_devices("damaged checkpoints put aside")
+        self._manager.reload()
 
     def wait(self) -> None:
         """Returns when everything begun is on disk."""

@@ -1,6 +1,7 @@
 """The `mbjax` command. Each subcommand's work is in a module of its own; here are the arguments."""
 
 import argparse
+import json
 import os
 import sys
 
@@ -25,6 +26,10 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["prepare"]:
         return _prepare(argv[1:])
+    if argv[:1] == ["inspect"]:
+        from mbjax.data import inspect
+
+        return inspect.main(argv[1:])
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     settings = [a for a in rest if a.startswith("--config.")]
@@ -72,6 +77,11 @@ def _parser():
     sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
     sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
 
+    sub = command("evaluate", _evaluate, "error of a checkpoint on held-out motion, in mm")
+    sub.add_argument("--config", required=True, help="its evaluation section: configs/pretrain.py")
+    sub.add_argument("--checkpoint", required=True, help="a work folder, a weight file, or 'tiny'")
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
     sub = command("bench", _bench, "speed of the training step, of the input, and of both")
     sub.add_argument("--config", default="configs/pretrain.py:mb_lite")
     sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
@@ -94,6 +104,8 @@ def _parser():
     weights.add(command)
 
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
+    sub.set_defaults(run=None)
+    sub = commands.add_parser("inspect", help="what a prepared dataset holds; pictures of it")
     sub.set_defaults(run=None)
     return parser
 
@@ -121,6 +133,20 @@ def _pretrain(args):
     from mbjax.tasks import pretrain
 
     train.run(configuration.load(args.config, args.settings), pretrain.make_task, args.workdir)
+
+
+def _evaluate(args):
+    from mbjax import configuration
+    from mbjax.tasks import pretrain
+
+    config = configuration.load(args.config, args.settings)
+    metrics = pretrain.evaluate_checkpoint(config, args.checkpoint)
+    if args.json:
+        print(json.dumps(metrics))
+    else:
+        print(f"{config.evaluation.dir} ({config.evaluation.split}), root-relative:")
+        for name, value in metrics.items():
+            print(f"  {name:20s} {value:8.2f}")
 
 
 def _bench(args):

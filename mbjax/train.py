@@ -107,7 +107,7 @@ def make_step(
             grads = jax.tree.map(lambda g: g / accumulate, grads)
             metrics = jax.tree.map(jnp.mean, metrics)
         updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
-        metrics["gradient_norm"] = optax.global_norm(grads)
+        metrics["gradient_norm"] = optax.tree.norm(grads)
         new_state = {
             "params": optax.apply_updates(state["params"], updates),
             "other": other,
@@ -164,6 +164,11 @@ def run(
     Raises ValueError for a config that cannot run or a folder that belongs to another config,
     TrainingDiverged where the loss is no number, Stopped after a signal.
     """
+    with stop_signals() as stop:
+        return _run(config, make_task, workdir, say, stop)
+
+
+def _run(config, make_task, workdir, say, stop) -> Result:
     # --- devices, data, plan
     mesh = distributed.make_mesh(config.fsdp)
     first = jax.process_index() == 0
@@ -195,8 +200,7 @@ def run(
         )
         found = checkpoints.restore(targets, report)
         if found is None:
-            with mesh:
-                return jax.jit(fresh, out_shardings=shardings)(), 0, {}
+            return jax.jit(fresh, out_shardings=shardings)(), 0, {}
         state, meta = found
         step = jax.device_put(jnp.int32(meta["step"]), shardings["step"])
         return {**state, "step": step}, meta["step"], meta.get("metrics", {})
@@ -292,7 +296,7 @@ def run(
         checkpoints.save(state, meta, new_metrics)
 
     # --- the loop
-    with stop_signals() as stop, contextlib.closing(progress), contextlib.closing(log):
+    with contextlib.closing(progress), contextlib.closing(log):
         try:
             for source, batch in feed:
                 state, step_metrics = steps[source](state, batch)

@@ -199,14 +199,12 @@ def test_half_written_log_lines_are_dropped(tmp_path):
 
 
 def test_training_process_never_loads_tensorflow(tmp_path):
-    """A whole run with TensorFlow made impossible to import, and torch too."""
+    """A whole run, and then a look at what it has imported; both are installed here."""
     code = (
         "import sys\n"
-        "for name in ('tensorflow', 'torch'): sys.modules[name] = None\n"
         "from mbjax.cli import main\n"
         f"status = main({['pretrain', *command(tmp_path)[4:]]!r})\n"
-        "loaded = [m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'torch')\n"
-        "          and sys.modules[m] is not None]\n"
+        "loaded = [m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'torch')]\n"
         "assert status == 0 and not loaded, (status, loaded)\n"
     )
     done = subprocess.run(

@@ -284,3 +284,22 @@ class Evaluation:
         ).mean(axis=0)
         names = ("error_mm", "error_corrupted_mm", "p_mpjpe_mm", "flat_mm")
         return {name: float(value) for name, value in zip(names, means, strict=True)}
+
+
+def evaluate_checkpoint(config, path) -> dict[str, float]:
+    """What `Evaluation` says of the weights that mbjax.load(path) finds."""
+    from mbjax import loading  # here, so that training does not need the converters
+
+    if not config.evaluation.dir:
+        raise ValueError("the config has no evaluation.dir; give --config.evaluation.dir=DATASET")
+    model = loading.load(path)
+    if config.evaluation.frames > model.config.maxlen:
+        raise ValueError(
+            f"{path} takes {model.config.maxlen} frames, evaluation.frames is "
+            f"{config.evaluation.frames}; set --config.evaluation.frames={model.config.maxlen}"
+        )
+    config.model.dim_in = model.config.dim_in
+    noise = corrupt.DetectionNoise.load(config.noise_table or None)
+    graphdef, params, other = nnx.split(model, nnx.Param, ...)
+    state = {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
+    return Evaluation(config, noise)(graphdef, state, distributed.make_mesh(config.fsdp))
