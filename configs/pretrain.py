@@ -111,11 +111,11 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "angle_velocity": 0.0,
         }
     )
-    # Shares of the run between which corruption goes from none to full, and the weight of the
-    # velocity loss from ramp_velocity_from to its own. ramp_end 0: both full from the start.
+    # Shares of the run between which corruption goes from none to full, and the weights of two
+    # losses from these to their own. ramp_end 0: all full from the start.
     config.ramp_begin = 0.0
     config.ramp_end = 0.0
-    config.ramp_velocity_from = 1.0
+    config.ramp_from = ConfigDict({"velocity": 1.0, "scale": 0.0})
 
     config.learning_rate = 5e-4
     config.rate_decay_per_epoch = 0.99
@@ -190,21 +190,19 @@ def _tiny(config):
 
 
 def _tiny_long(config):
-    """One block deeper, longer, and in the end on windows of 27 frames at 30 fps, as it is used."""
-    config.model.update(depth=3, maxlen=81)
+    """Wider, longer, and in the end on windows of 27 frames at 30 fps, as it is used."""
+    config.model.update(dim_feat=96, dim_rep=96, maxlen=81)
     config.pass_order = ("annotated", "detected", "motion", "motion_30fps")
     config.sources.motion_30fps = _source(
         "3d", noise=True, dir=config.sources.motion.dir, frames=27, frame_step=2,
-        from_epoch=18, steps_per_epoch=60, batch_size=16,
+        from_epoch=15, steps_per_epoch=60, batch_size=16,
     )  # fmt: skip
-    config.sources.motion.steps_per_epoch = 120
+    config.sources.motion.steps_per_epoch = 100
     for name in ("annotated", "detected"):
-        config.sources[name].update(steps_per_epoch=6, batch_size=24, from_epoch=18)
-    config.epochs = 44
-    config.learning_rate = 1.5e-3
-    config.sources.detected.frame_step = 2
-    config.sources.detected.frames = 27
-    config.ramp_begin, config.ramp_end = 0.4, 0.6
-    config.warmup_steps = 300
-    config.log_every, config.save_every, config.evaluate_every = "100 steps", "5 %", "5 %"
+        config.sources[name].update(steps_per_epoch=5, batch_size=24, from_epoch=20)
+    config.sources.detected.update(frames=27, frame_step=2)
+    config.epochs = 40
+    config.warmup_steps = 200
+    config.ramp_begin, config.ramp_end = 0.4, 0.7
+    config.log_every, config.save_every, config.evaluate_every = "100 steps", "5 %", "10 %"
     config.evaluation.update(frames=27, frame_step=2, batch_size=64)

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from flax import nnx
+
 from mbjax.convert import params as conversion
 from mbjax.convert import source as sources
 from mbjax.convert.params import Merged
@@ -60,3 +62,8 @@ def load_into(
     if verbose:
         print(f"mbjax.load_into: {source.where}: {report}", file=sys.stderr)
     return merged, report
+
+
+def params_of(model: nnx.Module) -> dict:
+    """A model's parameters as the nested dict that a run's state has."""
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))

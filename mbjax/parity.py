@@ -33,7 +33,7 @@ WEIGHTS = {"joint": 1.0, "scale": 0.5, "velocity": 20.0}
 FORWARD_LIMIT = 5e-5
 # Gradients go through every block twice as deep and are differences of large sums. A parameter
 # whose gradient is below a thousandth of the largest is measured by that: it is mostly rounding.
-GRADIENT_LIMIT = 1e-3
+GRADIENT_LIMIT = 2e-4
 # From the same gradients a step is a few float32 operations: some ulps of weights of size 1.
 STEP_LIMIT = 1e-6
 

@@ -57,6 +57,10 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield beside
+        # Some writers make files for their owner alone.
+        umask = os.umask(0)
+        os.umask(umask)
+        beside.chmod(0o666 & ~umask)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

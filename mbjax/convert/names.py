@@ -23,8 +23,8 @@ class Row:
     """One tensor: its name in torch, its path here, and the order of axes between the two.
 
     axes: the torch tensor's axes in the order they have here; () for the same array. item:
-    'params', or 'other' for statistics such as BatchNorm's. trained: whether a gradient reaches it; torch's
-    optimizer keeps no state for a parameter that none reaches.
+    'params', or 'other' for statistics such as BatchNorm's. trained: whether a gradient reaches
+    it; torch's optimizer keeps no state for a parameter that none reaches.
     """
 
     torch: str

@@ -4,6 +4,7 @@ Trees are the plain nested dicts of a run's state: {'blocks_st': {0: {'attn_s': 
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -92,12 +93,17 @@ def describe(config: DSTformerConfig) -> str:
 
 def fresh_params(config: DSTformerConfig, seed: int = 0) -> dict:
     """A newly initialised encoder's parameters, numpy."""
-    model = DSTformer(config, rngs=nnx.Rngs(seed))
-    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+
+    def fresh():
+        model = DSTformer(config, rngs=nnx.Rngs(seed))
+        return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+    return jax.tree.map(np.asarray, jax.jit(fresh)())  # one program, not one per array
 
 
+@functools.lru_cache(maxsize=16)
 def abstract_params(config: DSTformerConfig) -> dict:
-    """The same without values: jax.ShapeDtypeStruct."""
+    """The same without values, jax.ShapeDtypeStruct; to be read, not changed."""
     model = nnx.eval_shape(lambda: DSTformer(config, rngs=nnx.Rngs(0)))
     return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 

@@ -11,6 +11,7 @@ import os
 import pathlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 
@@ -122,7 +123,8 @@ def _load(torch, path):
     ]
     try:
         # The release writes the best error as a numpy scalar: numbers, so they are let in.
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old formats, which are read all the same
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # What it asks for stands in the text as 'GLOBAL os.system' or in backquotes.

@@ -133,9 +133,11 @@ def loss_3d(config, source, noise, model, batch, keys_B, progress):
     x = _clean_input(pose_BxTxJx3[..., :2])
     x = _corrupted(config, source, noise, keys_Bx6[:, 4:], x, ramp)
     weights = dict(config.loss)
-    weights["velocity"] = (
-        config.ramp_velocity_from + (weights["velocity"] - config.ramp_velocity_from) * ramp
-    )
+    if config.ramp_end > 0:
+        # A small pose has a large gradient of the scale loss, which at the start would drown the
+        # others and leave it small; a heavy velocity loss would hold depth at zero.
+        for term, first in config.ramp_from.items():
+            weights[term] = first + (weights[term] - first) * ramp
     return losses.pose_loss(model(x), _target(config, pose_BxTxJx3), weights)
 
 
