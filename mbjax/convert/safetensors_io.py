@@ -20,7 +20,8 @@ def require_safetensors():
         import safetensors.numpy
     except ImportError:
         raise ImportError(
-            "this file needs the package safetensors: pip install 'mbjax[safetensors]'"
+            ".safetensors files need the package safetensors, which is not installed: pip install "
+            "safetensors"
         ) from None
     return safetensors
 
