@@ -44,9 +44,7 @@ def forward_flops(network: DSTformerConfig, frames: int) -> float:
     fusion = 0
     if len(network.streams) == 2 and network.fusion == "adaptive":
         fusion = network.depth * 4 * dim
-    ends = (
-        network.dim_in * dim + dim * network.dim_rep + network.dim_rep * network.dim_out
-    )
+    ends = network.dim_in * dim + dim * network.dim_rep + network.dim_rep * network.dim_out
     return 2.0 * tokens * (weights + mixing + fusion + ends)
 
 
@@ -128,9 +126,7 @@ class _Bench:
             step = train.make_step(
                 graphdef, source, optimizer, config.seed, self.plan.total_steps, config.accumulate
             )
-            state = jax.jit(
-                fresh, out_shardings=distributed.state_sharding(abstract, self.mesh)
-            )()
+            state = jax.jit(fresh, out_shardings=distributed.state_sharding(abstract, self.mesh))()
             self._compiled = train.compiled_step(step, self.mesh, abstract), state
         return self._compiled
 
@@ -192,5 +188,7 @@ class _Bench:
 def _line(name, part):
     text = f"{name:6s} {part['steps_per_s']:10.3f} steps/s {part['clips_per_s']:10.1f} clips/s"
     if "model_tflops_per_s" in part:
-        text += f" {part['model_tflops_per_s']:8.3f} model TFLOP/s  (compiled in {part['compile_s']} s)"
+        text += (
+            f" {part['model_tflops_per_s']:8.3f} model TFLOP/s  (compiled in {part['compile_s']} s)"
+        )
     return text

@@ -102,7 +102,7 @@ class Checkpoints:
             return state, found["meta"]
         if self.steps():
             raise ValueError(
-                f"no checkpoint in {self.directory} can be read; move the folder away to start again"
+                f"no checkpoint in {self.directory} can be read; move it away to start again"
             )
         return None
 
@@ -133,9 +133,11 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
     if (path / "params").exists():
         return path.resolve()
     folder = path if path.name == FOLDER else path / FOLDER
-    steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if (
-        folder.is_dir()
-    ) else []
+    steps = (
+        sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+        if (folder.is_dir())
+        else []
+    )
     if which != "latest":
         steps = [step for step in steps if str(step) == str(which)]
     if not steps:

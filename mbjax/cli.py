@@ -91,9 +91,7 @@ def _parser():
     sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
-    sub = command(
-        "fit-noise", _fit_noise, "fit the table of 2D detection noise to your detector"
-    )
+    sub = command("fit-noise", _fit_noise, "fit the table of 2D detection noise to your detector")
     sub.add_argument(
         "pairs", help=".npz with detected (N,17,3) and true (N,17,2), normalised alike"
     )
@@ -174,4 +172,3 @@ def _prepare(argv):
             return 1
         raise
     return prepare.main(argv)
-

@@ -110,7 +110,9 @@ def poses(
                 ends = motion[t, list(limb)]
                 if label != "2D input" or (ends[:, 2] > 0).all():
                     panel.plot(ends[:, across], ends[:, down], color=colour, linewidth=2)
-            panel.set(xlim=(-limit, limit), ylim=(limit, -limit), aspect="equal", xticks=[], yticks=[])
+            panel.set(
+                xlim=(-limit, limit), ylim=(limit, -limit), aspect="equal", xticks=[], yticks=[]
+            )
         row[0].set_ylabel(label)
     for panel, t in zip(axes[0], times, strict=True):
         panel.set_title(f"frame {t}", fontsize=9)

@@ -1,6 +1,6 @@
 """Errors of 3D pose, for evaluation: numpy, float64, never inside a gradient.
 
-Shapes in names: T frames (any leading axes), J joints. Units are those of the input (mm in, mm out).
+Shapes in names: T frames (any leading axes), J joints. Units are those of the input.
 """
 
 import numpy as np

@@ -65,13 +65,14 @@ def shorten(config, steps: int) -> None:
 
 def describe(summary: dict, workdir: pathlib.Path, seconds: float) -> str:
     error, flat = summary["error_mm"], summary["flat_mm"]
+    took = format_time(seconds)
     below = f"{100 * (1 - error / flat):.0f} % below" if error < flat else "not below it yet"
     return f"""
-error on held-out motion   {error:6.1f} mm   (root-relative, clean 2D, 24 cameras; {below} the baseline)
-  with noise and masks     {summary["error_corrupted_mm"]:6.1f} mm
-  after alignment          {summary["p_mpjpe_mm"]:6.1f} mm
-baseline: true x, y; depth 0 {flat:4.1f} mm
-speed                      {summary["clips_per_second"]:6.0f} clips/s   this start took {format_time(seconds)}
+error on held-out motion     {error:6.1f} mm   root-relative, clean 2D, 8 cameras; {below} the baseline
+  with noise and masks       {summary["error_corrupted_mm"]:6.1f} mm
+  after alignment            {summary["p_mpjpe_mm"]:6.1f} mm
+baseline: true x, y, depth 0 {flat:6.1f} mm
+speed                        {summary["clips_per_second"]:6.0f} clips/s; this start took {took}
 
 in {workdir}/
   motion.gif     input, prediction and truth beside each other
@@ -81,7 +82,8 @@ in {workdir}/
   checkpoints/   Orbax
 
 next:
-  mbjax pretrain --config configs/pretrain.py:tiny --workdir runs/mine --config.epochs=300
+  mbjax pretrain --config configs/pretrain.py:tiny --workdir runs/longer --config.epochs=300
   mbjax bench --config configs/pretrain.py:mb_lite --batch-size 4
-  mbjax prepare --help        make datasets from AMASS, Human3.6M, PoseTrack, your own BVH files
-"""
+  mbjax evaluate --config configs/pretrain.py:tiny --checkpoint {workdir}
+  mbjax prepare --help        datasets from AMASS, Human3.6M, PoseTrack, your own BVH files
+"""  # noqa: E501  a table on the screen

@@ -101,7 +101,12 @@ _MEDIAPIPE_NAMES = (
 )  # fmt: skip
 
 _HIPS, _SHOULDERS = ("lhip", "rhip"), ("lshoulder", "rshoulder")
-_NO_TORSO = {"root": _HIPS, "neck": _SHOULDERS, "belly": (_HIPS, _SHOULDERS), "head": ("leye", "reye")}
+_NO_TORSO = {
+    "root": _HIPS,
+    "neck": _SHOULDERS,
+    "belly": (_HIPS, _SHOULDERS),
+    "head": ("leye", "reye"),
+}
 
 LAYOUTS = {
     "h36m17": (JOINTS, {}),

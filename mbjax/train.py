@@ -146,7 +146,9 @@ def make_state(task: Task, optimizer, seed: int) -> tuple[nnx.GraphDef, Callable
             "step": jnp.int32(0),
         }
 
-    graphdef, _, _ = nnx.split(nnx.eval_shape(lambda: task.make_model(nnx.Rngs(seed))), nnx.Param, ...)
+    graphdef, _, _ = nnx.split(
+        nnx.eval_shape(lambda: task.make_model(nnx.Rngs(seed))), nnx.Param, ...
+    )
     return graphdef, fresh
 
 
@@ -254,7 +256,7 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     rate = 0.0
 
     def look(keep_last: int):
-        """Fetches metrics of all pending steps but the newest; stops at a loss that is no number."""
+        """Fetches metrics of pending steps but the newest; stops at a loss that is no number."""
         nonlocal pending
         ready, pending = pending[: len(pending) - keep_last], pending[len(pending) - keep_last :]
         values = jax.device_get([entry[2] for entry in ready])

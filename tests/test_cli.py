@@ -21,8 +21,14 @@ def one_line(capsys):
         (["--config.sources.motoin.dir=x"], r"no sources.motoin.dir; did you mean: sources.motion"),
         (["--config.batch_size=many"], r"batch_size=many: invalid literal"),
         (["--config.batch_size=9", "--config.accumulate=2"], r"nearest: 16"),
-        (["--config.sources.motion.dir=no/such"], r"no/such does not exist; make one with 'mbjax p"),
-        (["--config.sources.motion.kind=4d"], r"sources.motion.kind is '4d'; it must be '3d' or '2d'"),
+        (
+            ["--config.sources.motion.dir=no/such"],
+            r"no/such does not exist; make one with 'mbjax p",
+        ),
+        (
+            ["--config.sources.motion.kind=4d"],
+            r"sources.motion.kind is '4d'; it must be '3d' or '2d'",
+        ),
         (["--config.sources.motion.frames=90"], r"clips of 90 frames, the model takes 27"),
         (["--config.model.num_heads=7"], r"dim_feat 64 does not divide into 7 heads"),
         (["--config.log_every=often"], r"write it as '500 steps'"),
@@ -31,7 +37,13 @@ def one_line(capsys):
     ],
 )
 def test_mistakes_in_a_config_are_one_line(tmp_path, capsys, settings, message):
-    arguments = ["pretrain", "--config", "configs/pretrain.py:tiny", "--workdir", str(tmp_path / "w")]
+    arguments = [
+        "pretrain",
+        "--config",
+        "configs/pretrain.py:tiny",
+        "--workdir",
+        str(tmp_path / "w"),
+    ]
     assert main([*arguments, *settings]) == 1
     assert re.search(message, one_line(capsys))
 
@@ -55,7 +67,8 @@ def test_config_files_are_found_from_any_folder(tmp_path, monkeypatch):
     assert configuration.load("configs/pretrain.py:mb", []).model.dim_feat == 512
     own = tmp_path / "mine.py"
     own.write_text(
-        "from ml_collections import ConfigDict\ndef get_config():\n    return ConfigDict({'a': 1})\n"
+        "from ml_collections import ConfigDict\n"
+        "def get_config():\n    return ConfigDict({'a': 1})\n"
     )
     assert configuration.load(str(own), ["--config.a=2"]).a == 2
 

@@ -37,9 +37,7 @@ def test_crop_scale_does_not_see_where_or_how_large(scale, x, y):
     clip = np.concatenate([rng.normal(size=(5, 17, 2)), np.ones((5, 17, 1))], axis=-1)
     moved = clip * [scale, scale, 1] + [x, y, 0]
     # float64, but x and y up to 5,000 times the extent cancel.
-    np.testing.assert_allclose(
-        normalise.crop_scale(moved), normalise.crop_scale(clip), atol=1e-9
-    )
+    np.testing.assert_allclose(normalise.crop_scale(moved), normalise.crop_scale(clip), atol=1e-9)
 
 
 def test_crop_scale_without_a_person_is_zero():

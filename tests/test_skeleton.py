@@ -7,9 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from mbjax import skeleton
 
-motions = arrays(
-    np.float32, (2, 17, 3), elements=st.floats(-10, 10, width=32, allow_nan=False)
-)
+motions = arrays(np.float32, (2, 17, 3), elements=st.floats(-10, 10, width=32, allow_nan=False))
 
 
 @given(motions)

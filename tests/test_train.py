@@ -1,4 +1,4 @@
-"""The loop: resuming, stopping, compiling once, what it refuses. Two runs share one compile each."""
+"""The loop: resuming, stopping, compiling once, what it refuses."""
 
 import json
 import os
@@ -72,7 +72,11 @@ def test_killed_at_a_random_moment_and_started_again_ends_the_same(uninterrupted
 @pytest.mark.slow
 def test_sigterm_saves_and_asks_to_be_started_again(uninterrupted, tmp_path):
     process = subprocess.Popen(
-        command(tmp_path), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(tmp_path),
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not (tmp_path / "metrics.jsonl").exists() and process.poll() is None:
         time.sleep(0.02)

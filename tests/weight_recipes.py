@@ -1,4 +1,4 @@
-"""Small networks, their weights and checkpoints, for the tests of conversion, loading and parity."""
+"""Small networks, their weights and checkpoints, for tests of conversion, loading, parity."""
 
 import dataclasses
 import pathlib

@@ -54,7 +54,9 @@ class DetectionNoise:
             raise ValueError(f"{source}: not a detection noise table ({error!r})") from None
         shapes = (noise.mean_Jx2.shape, noise.std_Jx2.shape, noise.weight_J.shape)
         if shapes != ((NUM_JOINTS, 2), (NUM_JOINTS, 2), (NUM_JOINTS,)):
-            raise ValueError(f"{source}: mean, std, weight have shapes {shapes}; expected 17 joints")
+            raise ValueError(
+                f"{source}: mean, std, weight have shapes {shapes}; expected 17 joints"
+            )
         return noise
 
     def to_json(self) -> str:
@@ -74,16 +76,16 @@ class DetectionNoise:
 
 
 def upsample(keyframes_KxJx2: jax.Array, frames: int) -> jax.Array:
-    """Key frames to `frames` frames, linear in time, first and last aligned: (..., frames, J, 2)."""
+    """Key frames to `frames` frames, linear in time, both ends aligned: (..., frames, J, 2)."""
     keys = keyframes_KxJx2.shape[-3]
     # The weights are the same for every clip and known before tracing; numpy keeps them exact.
     place = np.linspace(0, keys - 1, frames) if frames > 1 else np.zeros(1)
     before = np.clip(np.floor(place).astype(int), 0, max(keys - 2, 0))
     share = (place - before).astype(np.float32)[:, None, None]
     after = np.minimum(before + 1, keys - 1)
-    return keyframes_KxJx2[..., before, :, :] * (1 - share) + keyframes_KxJx2[
-        ..., after, :, :
-    ] * share
+    return (
+        keyframes_KxJx2[..., before, :, :] * (1 - share) + keyframes_KxJx2[..., after, :, :] * share
+    )
 
 
 def add_noise(keys_B: jax.Array, xy_BxTxJx2: jax.Array, noise: DetectionNoise) -> jax.Array:
@@ -108,9 +110,7 @@ def add_noise(keys_B: jax.Array, xy_BxTxJx2: jax.Array, noise: DetectionNoise) -
     return jax.vmap(one_clip)(keys_B, xy_BxTxJx2)
 
 
-def add_masks(
-    keys_B: jax.Array, x_BxTxJx3: jax.Array, joint_ratio, frame_ratio
-) -> jax.Array:
+def add_masks(keys_B: jax.Array, x_BxTxJx3: jax.Array, joint_ratio, frame_ratio) -> jax.Array:
     """Zeroes x, y and confidence of random joints, and of all joints of random frames.
 
     joint_ratio: share of (frame, joint) entries; frame_ratio: share of frames; either may be 0,

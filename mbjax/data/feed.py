@@ -113,9 +113,7 @@ def device_batches(
 def to_devices(batch: Batch, sharding: NamedSharding, global_size: int) -> dict[str, jax.Array]:
     """This process' rows as global arrays."""
     return {
-        name: jax.make_array_from_process_local_data(
-            sharding, rows, (global_size, *rows.shape[1:])
-        )
+        name: jax.make_array_from_process_local_data(sharding, rows, (global_size, *rows.shape[1:]))
         for name, rows in batch.items()
     }
 

@@ -151,7 +151,9 @@ class _Shard:
                 file.seek(place)
                 header = file.read(_HEADER.size)
                 if len(header) < _HEADER.size:
-                    raise DamagedRecord(f"{self._at(place, i)}: the file ends here, {count} expected")
+                    raise DamagedRecord(
+                        f"{self._at(place, i)}: the file ends here, {count} expected"
+                    )
                 length, crc = _HEADER.unpack(header)
                 if _masked_crc(header[:8]) != crc:
                     raise DamagedRecord(f"{self._at(place, i)}: the record's length is damaged")
@@ -179,7 +181,9 @@ class _Shard:
         data = self._map[start : start + length]
         (crc,) = _FOOTER.unpack_from(self._map, start + length)
         if _masked_crc(data) != crc:
-            raise DamagedRecord(f"{self.where(place)}: the checksum does not fit; the file is damaged")
+            raise DamagedRecord(
+                f"{self.where(place)}: the checksum does not fit; the file is damaged"
+            )
         return data
 
 

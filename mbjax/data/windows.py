@@ -11,7 +11,9 @@ def covering_windows(length: int, frames: int, frame_step: int = 1) -> np.ndarra
     repeats its last frame.
     """
     if length < 1 or frames < 1 or frame_step < 1:
-        raise ValueError(f"length {length}, frames {frames}, frame_step {frame_step}: all must be >= 1")
+        raise ValueError(
+            f"length {length}, frames {frames}, frame_step {frame_step}: all must be >= 1"
+        )
     windows = []
     for phase in range(min(frame_step, length)):
         own = np.arange(phase, length, frame_step)

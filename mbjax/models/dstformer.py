@@ -177,17 +177,13 @@ class DSTformer(nnx.Module):
         self.pos_embed = nnx.Param(_normal(rngs.params(), (1, config.num_joints, dim)))
         self.temp_embed = nnx.Param(_normal(rngs.params(), (1, config.maxlen, 1, dim)))
         first, *second = config.streams
-        self.blocks_st = nnx.List(
-            [Block(config, first, rngs=rngs) for _ in range(config.depth)]
-        )
+        self.blocks_st = nnx.List([Block(config, first, rngs=rngs) for _ in range(config.depth)])
         if second:
             self.blocks_ts = nnx.List(
                 [Block(config, second[0], rngs=rngs) for _ in range(config.depth)]
             )
             if config.fusion == "adaptive":
-                self.ts_attn = nnx.List(
-                    [_fusion(dim, rngs) for _ in range(config.depth)]
-                )
+                self.ts_attn = nnx.List([_fusion(dim, rngs) for _ in range(config.depth)])
         self.norm = _layer_norm(dim, rngs)
         self.pre_logits = PreLogits(dim, config.dim_rep, dtype, rngs=rngs)
         # float32: a pose in bfloat16 would have steps of 4 mm at arm's length.

@@ -46,9 +46,7 @@ def make_task(config) -> Task:
                 f"sources.{name} has clips of {loader.frames} frames, the model takes "
                 f"{network.maxlen}; set sources.{name}.frames or model.maxlen"
             )
-        loss = functools.partial(
-            loss_3d if source.kind == "3d" else loss_2d, config, source, noise
-        )
+        loss = functools.partial(loss_3d if source.kind == "3d" else loss_2d, config, source, noise)
         sources[name] = TrainSource(
             loader,
             loss,
@@ -58,7 +56,7 @@ def make_task(config) -> Task:
         )
     if not sources:
         raise ValueError(
-            "no source has a folder; give one, for instance --config.sources.amass.dir=DIR, made by "
+            "no source has a folder; give one, such as --config.sources.amass.dir=DIR, made by "
             "'mbjax prepare amass --raw RAW_FOLDER --out DIR'"
         )
     return bare_task(config, sources, Evaluation(config, noise) if config.evaluation.dir else None)
@@ -192,7 +190,9 @@ class Evaluation:
         self._length = len(reader[0]["pose"])
         self._windows = covering_windows(self._length, options.frames, options.frame_step)
         self._examples = list(
-            itertools.product(range(len(reader)), range(len(self._views)), range(len(self._windows)))
+            itertools.product(
+                range(len(reader)), range(len(self._views)), range(len(self._windows))
+            )
         )
         self._compiled = {}
 
@@ -222,9 +222,7 @@ class Evaluation:
 
             keys_Bx2 = jax.vmap(example_keys)(batch["number"])
             noisy = corrupt.add_noise(keys_Bx2[:, 0], pose[..., :2], self._noise)
-            noisy = corrupt.add_masks(
-                keys_Bx2[:, 1], noisy, config.mask_joints, config.mask_frames
-            )
+            noisy = corrupt.add_masks(keys_Bx2[:, 1], noisy, config.mask_joints, config.mask_frames)
             channels = config.model.dim_in
             outputs = (pose, model(clean[..., :channels]), model(noisy[..., :channels]))
             unit_B = (batch["metres"] / scale_B)[:, None, None, None]
@@ -261,9 +259,7 @@ class Evaluation:
         wanted = [i for i, (c, v, _) in enumerate(self._examples) if (c, v) == (clip, view)]
         parts = list(zip(*self._batches(graphdef, state, mesh, wanted), strict=True))
         _, seen, target, _, noisy = (np.concatenate(part) for part in parts)
-        return tuple(
-            merge_windows(self._windows, a, self._length) for a in (seen, noisy, target)
-        )
+        return tuple(merge_windows(self._windows, a, self._length) for a in (seen, noisy, target))
 
     def __call__(self, graphdef, state, mesh) -> dict[str, float]:
         frames: dict = {}

@@ -175,7 +175,8 @@ def test_narrow_floats_are_used_as_float32_and_it_is_said(tmp_path, dtype):
 def test_data_parallels_prefix_on_some_names(tmp_path):
     state = state_dict()
     mixed = {
-        ("module." if i % 2 else "") + name: tensor for i, (name, tensor) in enumerate(state.items())
+        ("module." if i % 2 else "") + name: tensor
+        for i, (name, tensor) in enumerate(state.items())
     }
     torch.save({"model_pos": mixed}, tmp_path / "mixed.bin")
     torch.save({"model_pos": state}, tmp_path / "plain.bin")

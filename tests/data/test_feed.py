@@ -84,5 +84,7 @@ def test_wrong_kind_of_dataset_is_named():
 def test_mesh_and_batch_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="8 devices do not divide by it; use one of 1, 2, 4, 8"):
         distributed.make_mesh(fsdp=3)
-    with pytest.raises(ValueError, match="batch_size 12 does not divide by 8 devices; nearest: 8 or 16"):
+    with pytest.raises(
+        ValueError, match="batch_size 12 does not divide by 8 devices; nearest: 8 or 16"
+    ):
         distributed.check_batch(12, distributed.make_mesh())

@@ -77,4 +77,6 @@ def test_detection_noise_table_is_the_release(golden):
     table = json.loads(corrupt.DetectionNoise.load().to_json())
     assert table["num_keyframes"] == 27 and table["temporal_std"] == 0.002
     assert len(table["mean"]) == len(table["std"]) == len(table["weight"]) == 17
-    assert np.isclose(table["weight"][0], 0.99874542) and np.isclose(table["std"][16][1], 0.00568407)
+    assert np.isclose(table["weight"][0], 0.99874542) and np.isclose(
+        table["std"][16][1], 0.00568407
+    )

@@ -36,7 +36,9 @@ def test_truncated_shard_names_file_and_offset(copy):
     folder, shard = copy
     data = shard.read_bytes()
     shard.write_bytes(data[:-100])
-    with pytest.raises(DamagedRecord, match=rf"{shard.name}, offset \d+, record \d+: the file ends"):
+    with pytest.raises(
+        DamagedRecord, match=rf"{shard.name}, offset \d+, record \d+: the file ends"
+    ):
         RecordReader(folder, "test")
 
 

@@ -1,4 +1,4 @@
-"""Small BVH files in the layout of the CMU conversion, and an independent way to their positions."""
+"""Small BVH files in the layout of the CMU conversion, and another way to their positions."""
 
 import numpy as np
 

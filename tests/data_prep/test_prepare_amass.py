@@ -273,5 +273,6 @@ def test_what_moves_the_joints(whole_bodies):
     }.items():  # fmt: skip
         moved = np.linalg.norm(made - whole, axis=-1) * 1000
         print(f"\nwithout {what}: mean {moved.mean():.2f} mm, most {moved.max():.1f} mm; joint by"
-              f" joint {np.round(moved.mean(0), 1)}; {less / seconds:.2f} of the time", end="")  # fmt: skip
+              f" joint {np.round(moved.mean(0), 1)}; "
+              f"{less / seconds:.2f} of the time", end="")  # fmt: skip
         assert np.isfinite(moved).all() and moved.max() > 0

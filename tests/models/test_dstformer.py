@@ -30,7 +30,13 @@ def test_variant_parameters_count_the_same_attention_blocks():
         (structure, depth): nnx.eval_shape(
             lambda s=structure, d=depth: build(DSTformerConfig(structure=s, depth=d))
         )
-        for structure, depth in [("st+ts", 5), ("st", 10), ("ts", 10), ("s+t", 10), ("st-attention", 10)]
+        for structure, depth in [
+            ("st+ts", 5),
+            ("st", 10),
+            ("ts", 10),
+            ("s+t", 10),
+            ("st-attention", 10),
+        ]
     }
     counts = {
         key: sum(path[-2:] == ("qkv", "kernel") for path, _ in nnx.to_flat_state(nnx.state(model)))
@@ -74,7 +80,9 @@ def test_remat_changes_nothing_but_memory():
     def gradient(model):
         return nnx.grad(lambda m: jnp.square(m(x)).sum())(model)
 
-    for a, b in zip(jax.tree.leaves(gradient(plain)), jax.tree.leaves(gradient(remat)), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(gradient(plain)), jax.tree.leaves(gradient(remat)), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # other fusions round differently
 
 
@@ -114,7 +122,9 @@ def test_forward_agrees_with_reference(golden, highest_precision):
     state = nnx.state(model)
     for path, parameter in nnx.to_flat_state(state):
         *parents, last = map(str, path)
-        name = "module." + ".".join([*parents, {"kernel": "weight", "scale": "weight"}.get(last, last)])
+        name = "module." + ".".join(
+            [*parents, {"kernel": "weight", "scale": "weight"}.get(last, last)]
+        )
         array = weights[name].numpy()
         parameter[...] = array.T if last == "kernel" else array
     nnx.update(model, state)
