@@ -1,4 +1,4 @@
-"""`mbjax inspect DATASET`: what a prepared dataset holds, in numbers and pictures, and whether sound.
+"""`mbjax inspect DATASET`: what a prepared dataset holds, in numbers and pictures; is it sound?
 
 Made so that a swapped left and right, a wrong axis or a wrong unit is seen at a glance. B clips,
 T frames, J = 17 joints, C channels (x, y and depth or confidence), L = 16 limbs.
