@@ -52,6 +52,8 @@ def main(args) -> int:
     """The `mbjax bench` command; args as cli.py parses them."""
     config = configuration.load(args.config, args.settings)
     config.model.maxlen = max(config.model.maxlen, args.frames)
+    if args.frames < 1 or args.steps < 1 or args.batch_size < 0:
+        raise ValueError("--frames and --steps must be at least 1, --batch-size at least 0")
     if args.batch_size:
         config.batch_size = args.batch_size
     mesh = distributed.make_mesh(config.fsdp)

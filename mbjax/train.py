@@ -180,7 +180,10 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     plan = make_plan(task, config)
     workdir = pathlib.Path(workdir).expanduser()
     if first:
-        workdir.mkdir(parents=True, exist_ok=True)
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"work folder {workdir} cannot be made: {error.strerror}") from None
         claim_workdir(workdir, config)
     optimizer, schedule = task.optimizer(plan)
 

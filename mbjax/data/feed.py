@@ -18,12 +18,8 @@ Batch = Mapping[str, np.ndarray]
 
 
 def cut(record: Mapping, start: int, frames: int, frame_step: int, fields: Sequence[str]) -> Batch:
-    """`frames` frames of a record, `frame_step` apart, from frame `start`.
-
-    A record shorter than that repeats its last frame.
-    """
-    some = record[fields[0]]
-    index = np.minimum(start + np.arange(frames) * frame_step, len(some) - 1)
+    """`frames` frames of a record, `frame_step` apart, from frame `start`."""
+    index = start + np.arange(frames) * frame_step
     return {name: record[name][index] for name in fields}
 
 
@@ -43,8 +39,14 @@ class ClipLoader:
                 f"{reader.directory} has no {', '.join(missing)} in its records (they hold "
                 f"{', '.join(first)}); is it the right kind of dataset for this source?"
             )
-        self.frames = frames or len(first[fields[0]])
-        self.frame_step = frame_step
+        length = len(first[fields[0]])
+        self.frames, self.frame_step = frames or length, frame_step
+        self._span = (self.frames - 1) * frame_step + 1
+        if self.frames < 1 or frame_step < 1 or self._span > length:
+            raise ValueError(
+                f"{reader.directory} has clips of {length} frames: {self.frames} frames that are "
+                f"{frame_step} apart do not fit into them"
+            )
 
     def __len__(self):
         return len(self.reader)
@@ -52,11 +54,10 @@ class ClipLoader:
     def __call__(self, records: np.ndarray, rows: np.ndarray, random: np.random.Generator) -> Batch:
         """records: record numbers of the whole global batch; rows: which of them are wanted."""
         places = random.random(len(records))
-        span = (self.frames - 1) * self.frame_step + 1
         clips = []
         for row in rows:
             record = self.reader[records[row]]
-            room = max(0, len(record[self.fields[0]]) - span)
+            room = max(0, len(record[self.fields[0]]) - self._span)
             start = int(places[row] * (room + 1))
             clips.append(cut(record, start, self.frames, self.frame_step, self.fields))
         return {name: np.stack([clip[name] for clip in clips]) for name in self.fields}

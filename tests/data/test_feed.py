@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mbjax import distributed
-from mbjax.data.feed import ClipLoader, cut, device_batches, every_example, host_batches
+from mbjax.data.feed import ClipLoader, device_batches, every_example, host_batches
 from mbjax.data.plan import Plan, Source
 from mbjax.data.records import RecordReader
 
@@ -71,9 +71,11 @@ def test_evaluation_sees_every_example_once(count, batch):
     assert seen == list(range(count))
 
 
-def test_a_record_shorter_than_a_row_repeats_its_last_frame():
-    record = {"pose": np.arange(3.0)}
-    np.testing.assert_array_equal(cut(record, 0, 5, 1, ["pose"])["pose"], [0, 1, 2, 2, 2])
+@pytest.mark.parametrize("frames, frame_step", [(244, 1), (32, 8), (9, 0)])
+def test_windows_that_do_not_fit_are_named(frames, frame_step):
+    reader = RecordReader("sample:motion3d", "train")
+    with pytest.raises(ValueError, match=f"clips of 243 frames: {frames} frames that are"):
+        ClipLoader(reader, ["pose"], frames, frame_step)
 
 
 def test_wrong_kind_of_dataset_is_named():
