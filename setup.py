@@ -20,11 +20,11 @@ CORE = [
     "tqdm>=4.66",
     "matplotlib>=3.9",
     "pillow>=10",
+    "safetensors>=0.5",  # weights in the package, and files that need no PyTorch
 ]
 DATA = ["tensorflow-cpu>=2.21.0"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
-SAFETENSORS = ["safetensors>=0.5"]
 
 setup(
     name="mbjax",
@@ -40,12 +40,11 @@ setup(
     extras_require={
         "data": DATA,
         "torch": TORCH,
-        "safetensors": SAFETENSORS,
         # mlcroissant: the tfds command of 4.9.10 imports both.
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, *SAFETENSORS, "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100",
+        "test": [*DATA, *TORCH, "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100",
                  "ruff>=0.9"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},

@@ -110,7 +110,7 @@ def compare(
     network is used instead of the twin; this runs its code.
     ImportError without PyTorch, FileNotFoundError or ValueError where the reference has no network.
     """
-    torch = require_torch()
+    torch = require_torch("parity reports")
     config = dataclasses.replace(source.config, dtype="float32", remat=False)
     rows = names.dstformer_rows(config)
     network, against = _torch_network(torch, config, reference)

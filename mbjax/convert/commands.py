@@ -105,7 +105,7 @@ def _parity(args):
             print(text, file=sys.stderr, flush=True)
 
     if args.reference:
-        say(f"running the code in {args.reference}")
+        print(f"running the code in {args.reference}", file=sys.stderr, flush=True)
     report = parity.compare(
         source, args.lengths, clips, targets, args.reference, args.batch, say
     )

@@ -47,6 +47,11 @@ def from_torch(state: Mapping, rows: Sequence[Row], params: Mapping) -> Adam:
             f"the optimizer state is for another network, or a part of this one: it has "
             f"{len(numbers)} parameters, the network {len(rows)}; --no-optimizer leaves it out"
         )
+    if set(entries) - set(numbers):
+        raise ValueError(
+            "the optimizer state has moments of parameters that its groups do not list; "
+            "--no-optimizer leaves it out"
+        )
     if not entries:
         return Adam(0, *(_zeros(params) for _ in range(2)))
     shapes = torch_shapes(rows, params)

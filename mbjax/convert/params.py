@@ -88,6 +88,8 @@ def describe(config: DSTformerConfig) -> str:
     )
     if (config.structure, config.fusion) != ("st+ts", "adaptive"):
         text += f", structure {config.structure}, fusion {config.fusion}"
+    if config.dtype != "float32":
+        text += f", matrix products in {config.dtype}"
     return text
 
 
@@ -137,6 +139,7 @@ def to_params(
         name for name, shape in expected.items()
         if name in tensors and tensors[name].shape != shape
     ]  # fmt: skip
+    whole = [name for name in expected if name in tensors and tensors[name].dtype.kind != "f"]
     problems = []
     for label, names in (("missing", missing), ("unexpected", unexpected)):
         names = [name for name in names if not is_allowed(name, allow)]
@@ -147,6 +150,8 @@ def to_params(
             f"{len(wrong)} of another shape: "
             + ", ".join(f"{n} {tensors[n].shape} instead of {expected[n]}" for n in wrong)
         )
+    if whole:
+        problems.append(f"{len(whole)} not of floating point: {', '.join(whole)}")
     if problems:
         raise ValueError(
             "the tensors are not those of a DSTformer with "

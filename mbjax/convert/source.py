@@ -34,7 +34,7 @@ class Source:
 
     @property
     def config(self) -> DSTformerConfig:
-        return DSTformerConfig(**self.meta["network"]["dstformer"])
+        return _config(self.meta["network"])
 
     def __str__(self):
         text = f"{self.where}: {params.describe(self.config)}"
@@ -93,18 +93,25 @@ def _not_a_config(path):
 def _from_orbax(path, num_heads, which, backbone_only, optimizer):
     folder = checkpoint.find(path, which)
     items = ("params", "other", "opt_state") if optimizer else ("params",)
-    with _without_warnings():
-        meta, arrays = checkpoint.read(folder, items)
-    network = dict(meta["network"])
+    try:
+        with _without_warnings():
+            meta, arrays = checkpoint.read(folder, items)
+        network = dict(meta["network"])
+        kind = network["kind"]
+    except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
+        line = (str(error).strip().splitlines() or [""])[0][:160]
+        raise ValueError(
+            f"the checkpoint {folder} cannot be read ({type(error).__name__}: {line})"
+        ) from None
     tree, notes, adam = arrays["params"], [], None
-    if network["kind"] != "dstformer":
+    if kind != "dstformer":
         if not (backbone_only and "dstformer" in network and "backbone" in tree):
             raise ValueError(
-                f"{folder} holds a network of kind {network['kind']!r}; with --backbone-only (in "
+                f"{folder} holds a network of kind {kind!r}; with --backbone-only (in "
                 "Python backbone_only=True) its encoder can be used"
             )
         tree = tree["backbone"]
-        notes.append(f"the encoder of a {network['kind']} network")
+        notes.append(f"the encoder of a {kind} network")
         network = {"kind": "dstformer", "dstformer": network["dstformer"]}
     elif optimizer and arrays["opt_state"]:
         adam = optimizer_state.from_optax(arrays["opt_state"])
@@ -151,13 +158,12 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
         }
         notes.append(f"the encoder alone, without {len(left)} tensors of the head")
         state = None
-    recorded = (file.record or {}).get("meta")
-    if recorded and recorded["network"]["kind"] == "dstformer":
-        config = DSTformerConfig(**recorded["network"]["dstformer"])
+    recorded = None if has_head else _recorded(file)
+    if recorded:
+        config = _config(recorded["network"])
         if num_heads:
             config = dataclasses.replace(config, num_heads=num_heads)
     else:
-        recorded = None
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         config = params.dstformer_config(shapes, num_heads)
         if not num_heads:
@@ -177,6 +183,22 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     else:
         meta = _meta(file, config, adam, state)
     return Source(path, meta, tree, adam, notes)
+
+
+def _recorded(file):
+    """The meta that this package wrote into a file, or None."""
+    meta = file.record.get("meta") if isinstance(file.record, dict) else None
+    network = meta.get("network") if isinstance(meta, dict) else None
+    if isinstance(network, dict) and isinstance(network.get("dstformer"), dict):
+        return meta if network.get("kind") == "dstformer" else None
+    return None
+
+
+def _config(network) -> DSTformerConfig:
+    try:
+        return DSTformerConfig(**network["dstformer"])
+    except TypeError as error:
+        raise ValueError(f"its network is of a newer version of this package ({error})") from None
 
 
 def _sizes(config):

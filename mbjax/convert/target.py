@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from etils import epath
+
 from mbjax.checkpoint import FOLDER, Checkpoints
 from mbjax.convert import names, optimizer_state, params, safetensors_io, torch_io
 from mbjax.convert.source import Source
@@ -23,13 +25,13 @@ def check(out: str | os.PathLike) -> None:
         )
 
 
-def to_folder(source: Source, out: str | os.PathLike) -> pathlib.Path:
+def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
     """Writes OUT/checkpoints/STEP as a run does, with the optimizer's state if there is one.
 
     FileExistsError where OUT holds checkpoints already. Returns the checkpoint's folder, which
     appears whole or not at all.
     """
-    out = pathlib.Path(out).expanduser()
+    out = epath.Path(out).expanduser()
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --out is a folder")
     if (out / FOLDER).exists() and any((out / FOLDER).iterdir()):

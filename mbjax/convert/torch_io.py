@@ -24,15 +24,13 @@ RECORD = "mbjax.json"
 _CONTAINERS = ("model_pos", "model", "state_dict", "model_state_dict")
 
 
-def require_torch():
-    """The module torch; ImportError in one line where it is not installed."""
+def require_torch(what: str = "PyTorch files", otherwise: str = ""):
+    """The module torch; ImportError in one line where it is not installed. what: needs it."""
     try:
         import torch
     except ImportError:
         raise ImportError(
-            "PyTorch files need PyTorch, which is not installed: pip install 'mbjax[torch]' (on a "
-            "machine that has it, 'mbjax export FILE --out weights.safetensors' makes a file that "
-            "needs no PyTorch)"
+            f"{what} need PyTorch, which is not installed: pip install 'mbjax[torch]'{otherwise}"
         ) from None
     return torch
 
@@ -42,7 +40,10 @@ def read(path: str | os.PathLike) -> WeightFile:
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    torch = require_torch()
+    torch = require_torch(
+        f"files such as {path.name}",
+        "; or, on a machine that has it, mbjax export FILE --out weights.safetensors",
+    )
     content = _load(torch, path)
     if not isinstance(content, Mapping):
         kind = type(content).__name__

@@ -225,12 +225,16 @@ def bad_files():
     amsgrad = pickle.loads(pickle.dumps(optimizer))
     amsgrad["state"][0]["max_exp_avg_sq"] = torch.zeros(3)
     missing = {name: tensor for name, tensor in state.items() if name != "norm.bias"}
+    extra = pickle.loads(pickle.dumps(optimizer))
+    extra["state"][500] = extra["state"][0]
+    whole = {**state, "norm.bias": torch.ones(16, dtype=torch.int64)}
     resized = {**state, "head.bias": torch.zeros(4)}
     code = r"it asks for posix.system.*save its state_dict alone"
     yield "code", {"model_pos": state, "args": Shell()}, code
     yield "missing", {"model_pos": missing}, "1 missing: norm.bias"
     yield "unexpected", {"model_pos": {**state, "z": torch.ones(1)}}, "1 unexpected: z"
     yield "shape", {"model_pos": resized}, r"1 of another shape: head.bias \(4,\) instead of \(3,"
+    yield "whole", {"model_pos": whole}, "1 not of floating point: norm.bias"
     yield "none", {"weights": state}, "holds no state dict.*its keys: weights"
     yield "list", [1, 2], "holds a list, not a state dict"
     yield "other", {"model": {"conv.weight": torch.ones(1)}}, "this is no DSTformer"
@@ -238,6 +242,7 @@ def bad_files():
         ("short", short, "lacks blocks_st|lacks joints_embed.bias"),
         ("fewer", fewer, "for another network, or a part of this one"),
         ("shaped", shape, "for another network: temp_embed"),
+        ("extra", extra, "moments of parameters that its groups do not list"),
         ("steps", steps, "different numbers of steps .1 to 3."),
         ("amsgrad", amsgrad, "not that of plain AdamW"),
     ):
@@ -309,3 +314,11 @@ def test_nothing_is_overwritten_or_left_half_done(tmp_path, monkeypatch):
         target.to_file(recipes.source(), tmp_path / "old.bin")
     assert (tmp_path / "old.bin").read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old.bin", "run"]
+
+
+def test_a_damaged_checkpoint_folder_is_one_line(tmp_path):
+    folder = target.to_folder(recipes.source(), tmp_path / "run")
+    (folder / "meta" / "metadata").write_text("{")
+    with pytest.raises(ValueError, match="the checkpoint .*5 cannot be read") as caught:
+        source.read(tmp_path / "run")
+    assert "\n" not in str(caught.value)
