@@ -201,7 +201,7 @@ def _tiny_long(config):
     for name in ("annotated", "detected"):
         config.sources[name].update(steps_per_epoch=5, batch_size=24, from_epoch=20)
     config.sources.detected.update(frames=27, frame_step=2)
-    config.epochs = 40
+    config.epochs = 30
     config.warmup_steps = 200
     config.ramp_begin, config.ramp_end = 0.4, 0.7
     config.log_every, config.save_every, config.evaluate_every = "100 steps", "5 %", "10 %"
