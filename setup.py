@@ -8,19 +8,19 @@ CORE = [
     "flax>=0.12.8",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12.8",
-    "numpy>=2.1",
+    "numpy>=2.4",
     "tensorflow-datasets>=4.9.10",
     "importlib_resources",  # tensorflow-datasets imports it without asking for it
     "grain>=0.2.18",
     "ml_collections>=1.1.0",
-    "absl-py>=2.1",
-    "etils>=1.12",
-    "google-crc32c>=1.6",
-    "tensorboardX>=2.6.4",
-    "tqdm>=4.66",
-    "matplotlib>=3.9",
-    "pillow>=10",
-    "safetensors>=0.5",  # weights in the package, and files that need no PyTorch
+    "absl-py>=2.5",
+    "etils>=1.15",
+    "google-crc32c>=1.9",
+    "tensorboardX>=2.6.5",
+    "tqdm>=4.67",
+    "matplotlib>=3.11",
+    "pillow>=12",
+    "safetensors>=0.8",  # weights in the package, and files that need no PyTorch
 ]
 DATA = ["tensorflow-cpu>=2.21.0"]
 # The exact pin is the one whose plain install is the CPU build.
@@ -44,8 +44,8 @@ setup(
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100",
-                 "ruff>=0.9"],
+        "test": [*DATA, *TORCH, "pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.170",
+                 "ruff>=0.17"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
 )  # fmt: skip
