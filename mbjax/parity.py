@@ -119,7 +119,7 @@ def compare(
         for name, array in params.to_torch(source.params, rows).items()
     }
     network.load_state_dict(state, strict=True)
-    here = _Here(config)
+    here = _compiled(config)
     longest = config.maxlen if clips_BxTxJxC is None else min(config.maxlen, clips_BxTxJxC.shape[1])
     forward, gradients, low = [], [], []
     for frames in sorted({min(length, longest) for length in lengths}):
@@ -193,6 +193,11 @@ def _place_names(config) -> list[str]:
             names.append(f"blocks_ts.{level}")
         names.append(f"level {level}")
     return [*names, "norm", "representation", "pose", *(f"loss {name}" for name in WEIGHTS)]
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(config) -> _Here:
+    return _Here(config)
 
 
 def _places(model: nnx.Module, x_BxTxJxC) -> dict[str, jax.Array]:

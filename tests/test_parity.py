@@ -12,8 +12,7 @@ from torch.nn import functional
 from mbjax import parity
 from mbjax.convert import twin
 
-# One level, so that it compiles in seconds; still both streams and their fusion.
-CONFIG = dataclasses.replace(recipes.TINY, depth=1)
+CONFIG = recipes.SHALLOW
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +46,12 @@ def with_tanh_gelu(module, x):
 
 def test_another_gelu_is_found_and_named(monkeypatch):
     monkeypatch.setattr(twin.TwinMLP, "forward", with_tanh_gelu)
-    report = parity.compare(recipes.source(CONFIG), lengths=(3,))
+    report = parity.compare(recipes.source(CONFIG), lengths=(9,))
     assert not report.ok
-    assert report.first_mismatch == "forward blocks_st.0 at 3 frame(s)"
+    assert report.first_mismatch == "forward blocks_st.0 at 9 frame(s)"
     text = parity.table(report)
     assert "<-- FAIL" in text
-    assert text.endswith("FAIL: first difference: forward blocks_st.0 at 3 frame(s)")
+    assert text.endswith("FAIL: first difference: forward blocks_st.0 at 9 frame(s)")
 
 
 def test_heads_in_another_number_are_found():

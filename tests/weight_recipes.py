@@ -13,6 +13,8 @@ from mbjax.models.dstformer import DSTformerConfig
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 TINY = DSTformerConfig(dim_feat=16, dim_rep=24, depth=2, num_heads=2, mlp_ratio=2, maxlen=9)
+# One level, which compiles in seconds and still has both streams and their fusion.
+SHALLOW = dataclasses.replace(TINY, depth=1)
 
 
 def weights(config=TINY, seed=0):
@@ -48,3 +50,15 @@ def same(a, b):
         assert (left.dtype, left.shape) == (right.dtype, right.shape), path
         assert left.tobytes() == right.tobytes(), path
     return True
+
+
+def mmpose_name(name):
+    """What MMPose calls a parameter, written from its attribute names."""
+    if name.startswith("pre_logits."):
+        return "head." + name
+    if name.startswith("head."):
+        return name.replace("head.", "head.fc.")
+    name = name.replace("pos_embed", "spat_embed").replace("ts_attn", "attn_regress")
+    for part in ("mlp_s", "mlp_t"):
+        name = name.replace(f"{part}.fc1", f"{part}.0").replace(f"{part}.fc2", f"{part}.2")
+    return "backbone." + name

@@ -6,7 +6,7 @@ Trees are the plain nested dicts of a run's state: {'blocks_st': {0: {'attn_s': 
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -125,14 +125,36 @@ def build(config: DSTformerConfig, params: Mapping) -> DSTformer:
 def to_params(
     tensors: Mapping[str, np.ndarray], config: DSTformerConfig, allow: Sequence[str] = ()
 ) -> tuple[dict, list[str]]:
-    """(parameters, notes) of a state dict under the table's names.
+    """(parameters, notes) of an encoder's state dict under the table's names: see `to_trees`."""
+    trees, notes = to_trees(
+        tensors,
+        dstformer_rows(config),
+        {"params": abstract_params(config)},
+        lambda: {"params": fresh_params(config)},
+        allow,
+        f"a DSTformer with {describe(config)}",
+    )
+    return trees["params"], notes
 
-    Every tensor is used, every parameter filled, every shape equal: what is not is listed in one
-    ValueError, unless its name matches a pattern in `allow`. What is allowed to be missing is newly
-    initialised, what is allowed to be too much is left out; the notes say so.
+
+def to_trees(
+    tensors: Mapping[str, np.ndarray],
+    rows: Sequence[Row],
+    abstract: Mapping[str, Mapping],
+    fresh: Callable[[], Mapping[str, Mapping]],
+    allow: Sequence[str],
+    network: str,
+) -> tuple[dict[str, dict], list[str]]:
+    """({'params': ..., 'other': ...}, notes) of a state dict under the names of `rows`.
+
+    abstract: the shapes here, by item. fresh: makes an initialised network's. network: what it is,
+    for the message. Every tensor is used, every parameter filled, every shape equal: what is not is
+    listed in one ValueError, unless its name matches a pattern in `allow`. What is allowed to be
+    missing is newly initialised, what is allowed to be too much is left out; the notes say so.
     """
-    rows = dstformer_rows(config)
-    expected = torch_shapes(rows, abstract_params(config))
+    expected = {}
+    for row in rows:
+        expected |= torch_shapes([row], abstract[row.item])
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
     wrong = [
@@ -154,34 +176,45 @@ def to_params(
         problems.append(f"{len(whole)} not of floating point: {', '.join(whole)}")
     if problems:
         raise ValueError(
-            "the tensors are not those of a DSTformer with "
-            f"{describe(config)}: {'; '.join(problems)} (--allow PATTERN accepts missing or "
-            "unexpected names)"
+            f"the tensors are not those of {network}: {'; '.join(problems)} (--allow PATTERN "
+            "accepts missing or unexpected names)"
         )
-    params: dict = {}
-    fresh = fresh_params(config) if missing else None
+    trees: dict = {item: {} for item in abstract}
+    new = fresh() if missing else None
     for row in rows:
-        array = row.here(tensors[row.torch]) if row.torch in tensors else get(fresh, row.path)
-        put(params, row.path, array)
+        found = row.torch in tensors
+        array = row.here(tensors[row.torch]) if found else get(new[row.item], row.path)
+        put(trees[row.item], row.path, array)
     notes = []
     if missing:
         notes.append(f"newly initialised: {shorten(missing)}")
     if unexpected:
         notes.append(f"left out: {shorten(unexpected)}")
-    return params, notes
+    return trees, notes
 
 
-def to_torch(params: Mapping, rows: Iterable[Row]) -> dict[str, np.ndarray]:
-    """The state dict of parameters, in torch's order, without prefix; ValueError on leftovers."""
+def to_torch(
+    params: Mapping, rows: Iterable[Row], other: Mapping | None = None
+) -> dict[str, np.ndarray]:
+    """The state dict in torch's order, without prefix; ValueError on leftovers.
+
+    other: the statistics, for rows of that item.
+    """
     rows = list(rows)
-    paths = {row.path for row in rows}
-    left = [".".join(map(str, path)) for path, _ in leaves(params) if path not in paths]
+    trees = {"params": params, "other": other or {}}
+    known = {(row.item, row.path) for row in rows}
+    left = [
+        ".".join(map(str, path))
+        for item, tree in trees.items()
+        for path, _ in leaves(tree)
+        if (item, path) not in known
+    ]
     if left:
         raise ValueError(f"the checkpoint has {shorten(left)}, which its network does not have")
-    absent = [row.torch for row in rows if get(params, row.path) is None]
+    absent = [row.torch for row in rows if get(trees[row.item], row.path) is None]
     if absent:
         raise ValueError(f"the checkpoint lacks {shorten(absent)}")
-    return {row.torch: row.there(np.asarray(get(params, row.path))) for row in rows}
+    return {row.torch: row.there(np.asarray(get(trees[row.item], row.path))) for row in rows}
 
 
 def torch_shapes(rows: Iterable[Row], params: Mapping) -> dict[str, tuple[int, ...]]:

@@ -10,9 +10,11 @@ from mbjax.convert import names, optimizer_state, params, safetensors_io, torch_
 from mbjax.convert.source import Source
 
 TORCH_ENDINGS = (".bin", ".pth", ".pt")
-# The release's start value: no evaluation has been better yet.
-_NO_MIN_LOSS = 100000
-_ERRORS = ("mpjpe_mm", "mpjpe", "error_mm")  # in a run's metrics; the release's min_loss is in mm
+# By kind of network: the key of the state dict, that of the best evaluation so far, the metrics of
+# a run that say it (the release's min_loss is in mm), and what the release starts from.
+_SAVED = {
+    "dstformer": ("model_pos", "min_loss", ("mpjpe_mm", "mpjpe", "error_mm"), 100000),
+}
 
 
 def check(out: str | os.PathLike) -> None:
@@ -67,20 +69,22 @@ def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) 
     if source.adam:
         groups = _param_groups(source.meta, sum(row.item == "params" for row in rows))
         optimizer = optimizer_state.to_torch(source.adam, rows, groups)
-    torch_io.write(out, tensors, _fields(source.meta), "model_pos", optimizer, record)
+    container = _SAVED[network["kind"]][0]
+    torch_io.write(out, tensors, _fields(source.meta), container, optimizer, record)
 
 
 def _fields(meta):
-    """What train.py saves, in its order. A rate and an epoch there are those to go on with."""
+    """What the release saves, in its order. Rate and epoch there are those to go on with."""
     config = meta.get("config") or {}
     metrics = meta.get("metrics") or {}
     rate = meta.get("learning_rate")
+    container, best, told_by, start = _SAVED[meta["network"]["kind"]]
     own = {
         "epoch": int(meta["epoch"]) + 1,
         "lr": 0.0 if rate is None else rate * _decay(config),
         "optimizer": None,
-        "model_pos": None,
-        "min_loss": next((metrics[name] for name in _ERRORS if name in metrics), _NO_MIN_LOSS),
+        container: None,
+        best: next((metrics[name] for name in told_by if name in metrics), start),
     }
     return {**own, **(meta.get("torch") or {}).get("fields", {})}
 

@@ -71,21 +71,9 @@ def test_data_parallels_prefix_on_all_names_or_some():
 
 def test_mmposes_names():
     rows = names.dstformer_rows(recipes.TINY)
-    table, notes = names.normalised(map(mmpose_name, (row.torch for row in rows)))
+    table, notes = names.normalised(map(recipes.mmpose_name, (row.torch for row in rows)))
     assert list(table.values()) == [row.torch for row in rows]
     assert notes == ["MMPose's names"]
-
-
-def mmpose_name(name):
-    """The opposite direction, written from MMPose's attribute names."""
-    if name.startswith("pre_logits."):
-        return "head." + name
-    if name.startswith("head."):
-        return name.replace("head.", "head.fc.")
-    name = name.replace("pos_embed", "spat_embed").replace("ts_attn", "attn_regress")
-    for part in ("mlp_s", "mlp_t"):
-        name = name.replace(f"{part}.fc1", f"{part}.0").replace(f"{part}.fc2", f"{part}.2")
-    return "backbone." + name
 
 
 def test_other_kinds_of_network_are_refused():

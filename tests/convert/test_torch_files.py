@@ -9,7 +9,6 @@ import pytest
 import torch
 import weight_recipes as recipes
 from safetensors.torch import load_file, save_file
-from test_names import mmpose_name
 
 from mbjax.convert import source, target, torch_io, twin
 from mbjax.convert.params import leaves
@@ -137,7 +136,7 @@ def test_safetensors_both_ways_and_with_torch(tmp_path):
 
 def test_mmposes_file(tmp_path):
     state = state_dict()
-    renamed = {mmpose_name(name): tensor for name, tensor in state.items()}
+    renamed = {recipes.mmpose_name(name): tensor for name, tensor in state.items()}
     file = {"meta": {"epoch": 3}, "state_dict": renamed, "optimizer": stepped_optimizer(state)}
     torch.save(file, tmp_path / "mm.pth")
     torch.save({"model_pos": state}, tmp_path / "own.bin")

@@ -105,7 +105,7 @@ def test_four_steps_export_import_four_steps_are_eight(training, eight, tmp_path
     state, meta = checkpoints.restore(abstract)
     checkpoints.close()
     assert meta["step"] == 4
-    state["step"] = np.int32(meta["step"])
+    state = {**jax.tree.map(np.asarray, state), "step": np.int32(meta["step"])}
     for x, gt in zip(values["x"][4:], values["gt"][4:], strict=True):
         state, _ = step(state, {"x": x, "gt": gt})
     assert recipes.same(state["params"], states[8]["params"])
