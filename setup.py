@@ -17,9 +17,9 @@ CORE = [
     "etils>=1.15",
     "google-crc32c>=1.9",
     "tensorboardX>=2.6.5",
-    "tqdm>=4.67",
+    "tqdm>=4.70",
     "matplotlib>=3.11",
-    "pillow>=12",
+    "pillow>=13",
     "safetensors>=0.8",  # weights in the package, and files that need no PyTorch
 ]
 DATA = ["tensorflow-cpu>=2.21.0"]
@@ -44,7 +44,7 @@ setup(
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, "pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.170",
+        "test": [*DATA, *TORCH, "pytest>=9", "hypothesis>=6.170",
                  "ruff>=0.17"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},

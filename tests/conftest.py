@@ -1,11 +1,20 @@
 """What several tests share: golden values, a tiny training config, small datasets."""
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
 
 # Before JAX starts: eight devices on the CPU, so that sharded runs are tested too.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Runs in processes of their own compile the same programs; the first keeps them for the rest.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _cache = tempfile.mkdtemp(prefix="mbjax-tests-")
+    atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import jax
 import numpy as np
