@@ -90,25 +90,44 @@ def test_what_counts_as_a_difference(here, there, ok):
 
 # --- the release's own network ----------------------------------------------------------------
 
+# Blocks of the release take frames folded into the batch, and their number beside it.
 _CHECKOUT = """
+import torch
 from mbjax.convert import twin
 from mbjax.models.dstformer import DSTformerConfig
+
+
+class Block(twin.TwinBlock):
+    def forward(self, x, frames):
+        return super().forward(x.reshape(-1, frames, *x.shape[1:])).reshape(x.shape)
 
 
 class DSTformer(twin.TwinDSTformer):
     def __init__(self, norm_layer, att_fuse, **sizes):
         assert norm_layer(4).eps == 1e-6 and att_fuse
+        twin.TwinBlock, block = Block, twin.TwinBlock
         super().__init__(DSTformerConfig(**sizes))
+        twin.TwinBlock = block
+
+    def represent(self, x):
+        B, T, J, _ = x.shape
+        x = self.joints_embed(x) + self.pos_embed[:, None] + self.temp_embed[:, :T]
+        x = x.reshape(B * T, J, -1)
+        for st, ts, fuse in zip(self.blocks_st, self.blocks_ts, self.ts_attn):
+            a, b = st(x, T), ts(x, T)
+            share = fuse(torch.cat([a, b], dim=-1)).softmax(dim=-1)
+            x = a * share[..., :1] + b * share[..., 1:]
+        return self.pre_logits(self.norm(x).reshape(B, T, J, -1))
 """
 
 
 def test_a_checkout_of_the_release(tmp_path):
-    """Its place and its arguments; a class with the twin's inside stands for it."""
+    """Its place, its arguments and its shapes; a class with the twin's inside stands for it."""
     with pytest.raises(FileNotFoundError, match="has no lib/model/DSTformer.py"):
         parity.compare(recipes.source(CONFIG), reference=tmp_path)
     (tmp_path / "lib" / "model").mkdir(parents=True)
     (tmp_path / "lib" / "model" / "DSTformer.py").write_text(_CHECKOUT)
-    report = parity.compare(recipes.source(CONFIG), lengths=(1,), reference=tmp_path)
+    report = parity.compare(recipes.source(CONFIG), lengths=(9,), batch=2, reference=tmp_path)
     assert report.ok
     assert report.against == f"lib.model.DSTformer in {tmp_path.resolve()}"
     single = dataclasses.replace(CONFIG, structure="st")
