@@ -127,6 +127,7 @@ def test_hugging_face(files, monkeypatch):
         return str(files / "x.bin")
 
     hub(monkeypatch, download)
+    monkeypatch.setattr(source, "_reach_hub", lambda: None)
     assert mbjax.load("hf://owner/name/a/b.bin", verbose=False).config == recipes.TINY
     assert asked == [("owner/name", "a/b.bin", True), ("owner/name", "a/b.bin", False)]
 
@@ -136,6 +137,14 @@ def test_hugging_face_that_is_not_there(monkeypatch):
         raise ConnectionError("no route\nand more lines")
 
     hub(monkeypatch, download)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with pytest.raises(FileNotFoundError, match="ConnectionRefusedError: .*; offline") as caught:
+        mbjax.load("hf://owner/name/x.bin")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(source, "_reach_hub", lambda: None)
     with pytest.raises(FileNotFoundError, match="ConnectionError: no route.; offline") as caught:
         mbjax.load("hf://owner/name/x.bin")
     assert "\n" not in str(caught.value)

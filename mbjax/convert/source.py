@@ -4,6 +4,9 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import socket
+import urllib.parse
+import urllib.request
 from collections.abc import Sequence
 
 import absl.logging
@@ -253,6 +256,7 @@ def _fetch(address: str) -> pathlib.Path:
     with contextlib.suppress(Exception):
         return pathlib.Path(hf_hub_download(repository, file, local_files_only=True))
     try:
+        _reach_hub()
         return pathlib.Path(hf_hub_download(repository, file, etag_timeout=5))
     except Exception as error:  # noqa: BLE001  its own, requests', httpx's, by version
         line = (str(error).strip().splitlines() or [""])[0][:200]
@@ -260,3 +264,15 @@ def _fetch(address: str) -> pathlib.Path:
             f"{address} is not on this machine and cannot be downloaded "
             f"({type(error).__name__}: {line}); offline, download it elsewhere and give its path"
         ) from None
+
+
+def _reach_hub():
+    """OSError within seconds where the hub cannot be reached; its client tries for half a minute.
+
+    Behind a proxy the client finds out for itself.
+    """
+    if urllib.request.getproxies():
+        return
+    hub = urllib.parse.urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    port = hub.port or (80 if hub.scheme == "http" else 443)
+    socket.create_connection((hub.hostname, port), timeout=5).close()
