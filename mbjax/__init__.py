@@ -3,12 +3,13 @@
     model = mbjax.load("best_epoch.bin")
     pose = model(keypoints)  # (batch, frames, 17 joints, x y confidence) -> (..., x y z)
     motion = model.represent(keypoints)  # (..., 512)
+    motion = mbjax.lift(model, "alphapose-results.json")  # every person, every frame
 """
 
 import importlib
 
 # Loaded when first asked for: `import mbjax` itself costs nothing.
-_PUBLIC = {"load": "mbjax.loading", "load_into": "mbjax.loading"}
+_PUBLIC = {"load": "mbjax.loading", "load_into": "mbjax.loading", "lift": "mbjax.infer"}
 
 __all__ = list(_PUBLIC)
 

@@ -97,9 +97,11 @@ def _parser():
     )
     sub.add_argument("--out", required=True, help="the table, for --config.noise_table")
 
-    from mbjax.convert import commands as weights  # arguments alone; nothing heavy
+    from mbjax import infer_command  # arguments alone; nothing heavy
+    from mbjax.convert import commands as weights
 
     weights.add(command)
+    infer_command.add(command)
 
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
     sub.set_defaults(run=None)

@@ -48,24 +48,28 @@ def curves(rows: list[dict], path: pathlib.Path, title: str = "") -> None:
 def animate(
     keypoints_TxJx3: np.ndarray,
     pose_TxJx3: np.ndarray,
-    target_TxJx3: np.ndarray,
+    target_TxJx3: np.ndarray | None,
     path: pathlib.Path,
     fps: float,
     caption: str = "",
 ) -> None:
     """An animated GIF: the 2D input, then prediction and truth in 3D, turning slowly.
 
-    keypoints: x, y in [-1, 1], confidence (0 is left out); pose and target: mm, camera axes.
+    keypoints: x, y in [-1, 1], confidence (0 is left out); pose and target: one unit, camera axes.
+    target None: nothing is known but a detector's 2D; the picture is the narrower for it.
     """
-    figure = pyplot.figure(figsize=(10.5, 4), layout="constrained")
-    flat = figure.add_subplot(1, 3, 1)
-    solid = [figure.add_subplot(1, 3, n, projection="3d") for n in (2, 3)]
-    reach = float(np.abs(np.stack([pose_TxJx3, target_TxJx3])).max()) * 0.8
-    flat.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), aspect="equal", title="2D input (corrupted)")
+    motions = [motion for motion in (pose_TxJx3, target_TxJx3) if motion is not None]
+    panels = 1 + len(motions)
+    figure = pyplot.figure(figsize=(3.5 * panels, 4), layout="constrained")
+    flat = figure.add_subplot(1, panels, 1)
+    solid = [figure.add_subplot(1, panels, n, projection="3d") for n in range(2, panels + 1)]
+    reach = float(np.abs(np.stack(motions)).max()) * 0.8
+    title = "2D input" if target_TxJx3 is None else "2D input (corrupted)"
+    flat.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), aspect="equal", title=title)
     flat.axis("off")
     lines = [flat.plot([], [], "-o", color=c, markersize=3, linewidth=2)[0] for c in LIMB_COLOURS]
     solids = []
-    for axes, title in zip(solid, ("prediction", "truth"), strict=True):
+    for axes, title in zip(solid, ("prediction", "truth")[: len(solid)], strict=True):
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach), title=title)
         axes.set_box_aspect((1, 1, 1))
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
@@ -78,12 +82,12 @@ def animate(
             ends = keypoints_TxJx3[t, list(limb)]
             seen = bool((ends[:, 2] > 0).all())
             line.set_data(ends[:, 0] if seen else [], ends[:, 1] if seen else [])
-        for axes, group, motion in zip(solid, solids, (pose_TxJx3, target_TxJx3), strict=True):
+        for axes, group, motion in zip(solid, solids, motions, strict=True):
             axes.view_init(elev=12, azim=-70 + 60 * np.sin(2 * np.pi * t / len(keypoints_TxJx3)))
             for line, limb in zip(group, LIMBS, strict=True):
                 x, y, z = motion[t, list(limb)].T
                 line.set_data_3d(x, z, -y)  # matplotlib's z is up, ours is away from the camera
-        return [*lines, *solids[0], *solids[1]]
+        return [*lines, *(line for group in solids for line in group)]
 
     movie = animation.FuncAnimation(figure, frame, frames=len(keypoints_TxJx3))
     _save(path, lambda beside: movie.save(beside, writer=animation.PillowWriter(fps=fps)))
@@ -93,17 +97,24 @@ def animate(
 def poses(
     keypoints_TxJx3, pose_TxJx3, target_TxJx3, path: pathlib.Path, columns: int = 6, title: str = ""
 ) -> None:
-    """A picture of a few frames: 2D input above, prediction over truth from the side below."""
+    """A picture of a few frames: 2D input above, prediction over truth from the side below.
+
+    Without a target (None) the last row is left out.
+    """
+    columns = min(columns, len(pose_TxJx3))
     times = np.linspace(0, len(pose_TxJx3) - 1, columns).round().astype(int)
-    figure, axes = pyplot.subplots(
-        3, columns, figsize=(2.1 * columns, 6.6), layout="constrained", squeeze=False
-    )
-    reach = float(np.abs(target_TxJx3).max()) * 1.1
-    rows = (
+    known = pose_TxJx3 if target_TxJx3 is None else target_TxJx3
+    reach = float(np.abs(known).max()) * 1.1
+    rows = [
         ("2D input", keypoints_TxJx3, (0, 1), 1.1),
         ("prediction, from the side", pose_TxJx3, (2, 1), reach),
-        ("truth, from the side", target_TxJx3, (2, 1), reach),
-    )
+    ]
+    if target_TxJx3 is not None:
+        rows.append(("truth, from the side", target_TxJx3, (2, 1), reach))
+    figure, axes = pyplot.subplots(
+        len(rows), columns, figsize=(max(2.1 * columns, 4), 2.2 * len(rows)), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
     for row, (label, motion, (across, down), limit) in zip(axes, rows, strict=True):
         for panel, t in zip(row, times, strict=True):
             for limb, colour in zip(LIMBS, LIMB_COLOURS, strict=True):

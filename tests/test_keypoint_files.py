@@ -1,0 +1,308 @@
+"""Files of 2D keypoints in every form: the same body comes back; mistakes are one clear line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mbjax import keypoint_files, skeleton, tracking
+
+CONFIDENCE = 0.9
+
+
+def body(frames=12, x=300.0, speed=2.0):
+    """{name: (T, 2)} in pixels, of every keypoint of any layout, such that all agree on 17."""
+    place = {
+        "lhip": (15, 0), "rhip": (-15, 0), "lknee": (18, 45), "rknee": (-20, 44),
+        "lankle": (17, 90), "rankle": (-25, 88), "lshoulder": (20, -60), "rshoulder": (-20, -60),
+        "lelbow": (35, -35), "relbow": (-40, -30), "lwrist": (40, -5), "rwrist": (-45, 2),
+        "nose": (3, -78), "head": (0, -92), "leye": (5, -92), "reye": (-5, -92),
+    }  # fmt: skip
+    place["root"], place["neck"], place["belly"] = (0, 0), (0, -60), (0, -30)
+    move = np.stack([x + speed * np.arange(frames), 200 + 3 * np.sin(np.arange(frames))], axis=-1)
+    return {name: move + np.array(at) for name, at in place.items()}
+
+
+def keypoints(layout, **settings):
+    """(T, K, 3) of the body in a layout; feet, ears and fingers, which nothing needs, at 0."""
+    at = body(**settings)
+    names = skeleton.LAYOUTS[layout][0]
+    nothing = np.zeros_like(at["root"])
+    xy = np.stack([at.get(name, nothing) for name in names], axis=1)
+    return np.concatenate([xy, np.full((*xy.shape[:2], 1), CONFIDENCE)], axis=-1)
+
+
+def expected(**settings):
+    return keypoints("h36m17", **settings)
+
+
+def results(points_TxKx3, frames=None, **more):
+    """AlphaPose's, or without idx COCO's, list."""
+    frames = range(len(points_TxKx3)) if frames is None else frames
+    return [
+        {"image_id": f"{t}.jpg", "category_id": 1, "keypoints": points_TxKx3[t].ravel().tolist(),
+         "score": 2.5, **more}
+        for t in frames
+    ]  # fmt: skip
+
+
+def mmpose(points_TxKx3, **more):
+    return [
+        {"frame_id": t, "instances": [{"keypoints": p[:, :2].tolist(),
+                                       "keypoint_scores": p[:, 2].tolist(), **more}]}
+        for t, p in enumerate(points_TxKx3)
+    ]  # fmt: skip
+
+
+def landmarks(points_TxKx3, width, height):
+    return [
+        [{"x": x / width, "y": y / height, "z": 0.0, "visibility": c} for x, y, c in p]
+        for p in points_TxKx3.tolist()
+    ]
+
+
+def openpose(folder, points_TxKx3):
+    folder.mkdir()
+    for t, p in enumerate(points_TxKx3):
+        people = [{"person_id": [-1], "pose_keypoints_2d": p.ravel().tolist()}]
+        path = folder / f"video_{t:012d}_keypoints.json"
+        path.write_text(json.dumps({"version": 1.3, "people": people}))
+    return folder
+
+
+def write(tmp_path, data, name="results.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(data))
+    return path
+
+
+def joints(found, track=0):
+    return skeleton.from_layout(found.tracks[track].keypoints_NxKx3, found.layout)
+
+
+@pytest.mark.parametrize(
+    "form, layout",
+    [
+        ("alphapose", "halpe26"), ("alphapose", "coco17"), ("coco", "coco17"),
+        ("mmpose", "coco17"), ("mmpose", "posetrack17"), ("mmpose", "h36m17"),
+        ("inferencer", "halpe26"), ("openpose", "body25"), ("mediapipe", "mediapipe33"),
+        ("npz", "h36m17"), ("npz", "mediapipe33"), ("npy", "body25"), ("wholebody", "coco17"),
+    ],
+)  # fmt: skip
+def test_every_form_gives_the_same_joints(tmp_path, form, layout):
+    points = keypoints(layout)
+    size = None
+    if form == "alphapose":
+        source = write(tmp_path, results(points, idx=[1.0]))
+    elif form == "coco":
+        entries = results(points)
+        for t, entry in enumerate(entries):
+            entry["image_id"] = t
+        source = write(tmp_path, entries)
+    elif form == "mmpose":
+        name = {"coco17": "coco", "posetrack17": "posetrack18", "h36m17": "h36m"}[layout]
+        data = {"meta_info": {"dataset_name": name}, "instance_info": mmpose(points)}
+        source = write(tmp_path, data)
+    elif form == "inferencer":
+        source = write(tmp_path, [frame["instances"] for frame in mmpose(points)])
+    elif form == "openpose":
+        source = openpose(tmp_path / "json", points)
+    elif form == "mediapipe":
+        source, size = write(tmp_path, landmarks(points, 640, 480)), (640, 480)
+    elif form == "npz":
+        source = tmp_path / "points.npz"
+        np.savez(source, keypoints=points, layout=layout, fps=25)
+    elif form == "wholebody":
+        face = np.full((len(points), 116, 3), 0.5)
+        source = write(tmp_path, results(np.concatenate([points, face], axis=1)))
+    else:
+        source = tmp_path / "points.npy"
+        np.save(source, points)
+    found = keypoint_files.read(source, image_size=size)
+    assert found.layout == layout and len(found.tracks) == 1
+    assert list(found.tracks[0].frames_N) == list(range(12))
+    assert found.fps == (25 if form == "npz" else None)
+    # Pixels of a few hundred through JSON and shares of the image, in float64: rounding alone.
+    np.testing.assert_allclose(joints(found), expected(), atol=1e-9)
+
+
+def test_two_persons_in_one_array_and_a_missing_one():
+    array = np.stack([keypoints("coco17"), keypoints("coco17", x=500)], axis=1)
+    array[3:6, 1] = 0
+    found = keypoint_files.read(array, layout="coco17")
+    assert [len(track.frames_N) for track in found.tracks] == [12, 9]
+    assert list(found.tracks[1].frames_N) == [0, 1, 2, 6, 7, 8, 9, 10, 11]
+    # Without confidences, all zeros are nobody and the rest has confidence 1.
+    flat = keypoint_files.read(array[..., :2], layout="coco17")
+    assert [len(track.frames_N) for track in flat.tracks] == [12, 9]
+    assert (flat.tracks[1].keypoints_NxKx3[..., 2] == 1).all()
+
+
+def test_layout_that_cannot_be_told_apart_lists_the_candidates(tmp_path):
+    points = keypoints("posetrack17")
+    with pytest.raises(ValueError, match="h36m17 or coco17 or posetrack17.*layout"):
+        keypoint_files.read(points)
+    with pytest.raises(ValueError, match="h36m17 or coco17 or posetrack17"):
+        keypoint_files.read(write(tmp_path, {"instance_info": mmpose(points)}))
+    found = keypoint_files.read(points, layout="posetrack17")
+    np.testing.assert_allclose(joints(found), expected(), atol=1e-9)  # rounding
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_dropped_frames_are_known_as_such(tmp_path, ids):
+    kept = [0, 1, 2, 5, 6, 9, 11]
+    more = {"idx": 4} if ids else {}
+    found = keypoint_files.read(write(tmp_path, results(keypoints("halpe26"), kept, **more)))
+    (track,) = found.tracks
+    assert list(track.frames_N) == kept and track.person == (4 if ids else 0)
+    assert any("one person" in note for note in found.notes) != ids
+    frames, filled, missed = tracking.fill(track.frames_N, track.keypoints_NxKx3)
+    assert list(frames[missed]) == [3, 4, 7, 8, 10]
+    assert (filled[missed][..., 2] == 0).all() and (filled[~missed][..., 2] == CONFIDENCE).all()
+    # x moves at a constant speed, so linear interpolation is exact but for rounding.
+    whole = keypoints("halpe26")
+    np.testing.assert_allclose(filled[..., :17, 0], whole[..., :17, 0], atol=1e-9)
+
+
+def test_a_keypoint_missed_in_some_frames_or_in_all():
+    points = keypoints("coco17")
+    points[2:4, 9] = 0  # as detectors write what they did not see
+    points[:, 10] = 0
+    _, filled, _ = tracking.fill(np.arange(12), points)
+    np.testing.assert_allclose(filled[2:4, 9, 0], keypoints("coco17")[2:4, 9, 0], atol=1e-9)
+    assert (filled[2:4, 9, 2] == 0).all() and np.isnan(filled[:, 10, :2]).all()
+
+
+def mixed(seed, *persons, **more):
+    """Results of several persons in an order that changes from frame to frame."""
+    rng = np.random.default_rng(seed)
+    entries = []
+    for t in range(len(persons[0])):
+        here = [results(p, [t], **more)[0] for p in persons if p[t].any()]
+        entries += [here[i] for i in rng.permutation(len(here))]
+    return entries
+
+
+def test_persons_without_ids_are_linked_when_they_cross_and_when_missed(tmp_path):
+    right = keypoints("halpe26", frames=60, x=100, speed=6.0)
+    left = keypoints("halpe26", frames=60, x=450, speed=-5.0)  # they meet at frame 32
+    left[..., 1] += 12
+    left[10:14] = 0
+    for more in ({}, {"idx": 0}):  # no id, or the same for all
+        found = keypoint_files.read(write(tmp_path, mixed(1, right, left, **more)))
+        assert "2 found" in found.notes[0] and len(found.tracks) == 2
+        by_length = sorted(found.tracks, key=lambda track: len(track.frames_N))
+        np.testing.assert_allclose(by_length[1].keypoints_NxKx3, right)
+        seen = [t for t in range(60) if not 10 <= t < 14]
+        assert list(by_length[0].frames_N) == seen
+        np.testing.assert_allclose(by_length[0].keypoints_NxKx3, left[seen])
+
+
+def test_ids_of_the_tracker_are_kept_and_the_better_of_two_scores(tmp_path):
+    one, two = keypoints("halpe26"), keypoints("halpe26", x=600)
+    entries = results(one, idx=7) + results(two, idx=3)
+    entries += [{**results(two, [5], idx=7)[0], "score": 0.1}]
+    found = keypoint_files.read(write(tmp_path, entries))
+    assert [track.person for track in found.tracks] == [3, 7]
+    np.testing.assert_allclose(found.tracks[1].keypoints_NxKx3, one)
+    assert "1 observations" in found.notes[0]
+
+
+def test_somebody_new_after_a_long_absence():
+    frames = [tracking.Observation(t, None, p) for t, p in enumerate(keypoints("coco17"))]
+    later = [tracking.Observation(t + 100, None, o.keypoints_Kx3) for t, o in enumerate(frames)]
+    assert tracking.link(frames + later) == [1] * 12 + [2] * 12
+
+
+def test_mediapipe_with_missed_frames_and_its_size_in_the_file(tmp_path):
+    frames = landmarks(keypoints("mediapipe33"), 640, 480)
+    frames[4] = None
+    frames[5] = {"pose_landmarks": []}
+    frames[6] = {"pose_landmarks": [frames[6]]}
+    data = {"width": 640, "height": 480, "fps": 30, "frames": frames}
+    found = keypoint_files.read(write(tmp_path, data))
+    assert found.fps == 30 and list(found.tracks[0].frames_N) == [0, 1, 2, 3, 6, 7, 8, 9, 10, 11]
+    seen = found.tracks[0].frames_N
+    np.testing.assert_allclose(joints(found), expected()[seen], atol=1e-9)  # rounding
+    with pytest.raises(ValueError, match="shares of the image.*--image-size"):
+        keypoint_files.read(write(tmp_path, frames))
+
+
+def nan_json():
+    entries = results(keypoints("halpe26"))
+    entries[3]["keypoints"][7] = float("nan")
+    return entries
+
+
+def negative():
+    entries = results(keypoints("halpe26"))
+    entries[3]["keypoints"][8] = -0.5
+    return entries
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ([], "empty: no keypoints"),
+        ({}, "empty: no keypoints"),
+        ("{", "no JSON"),
+        ({"a": 1}, "no 2D keypoints that are known here"),
+        ([1, 2, 3], "no 2D keypoints that are known here"),
+        (["a"], "no 2D keypoints that are known here"),
+        ("17", "no 2D keypoints that are known here"),
+        (results(np.ones((3, 18, 3))), "18 keypoints are no layout known here; known: h36m17"),
+        (results(np.ones((3, 18, 2))), "12 keypoints are no layout"),
+        (results(np.ones((3, 17, 3))) + results(np.ones((1, 26, 3))), "side by side"),
+        (nan_json(), "frame 3, keypoint 2: nan is no number"),
+        (negative(), "frame 3, keypoint 2: confidence -0.5 is negative"),
+        (results(np.zeros((3, 26, 3))), "nobody in it"),
+        ({"people": []}, "nobody in it"),
+        ({"people": [{"face": []}]}, "without pose_keypoints_2d"),
+        ([[], [], []], "nobody in it"),
+        ([{"image_id": 1, "keypoints": ["a"] * 51}], "not a list of numbers"),
+        ([{"image_id": 1, "keypoints": None}], "not triples"),
+        ([{"image_id": 1, "keypoints": [1.0, 2.0]}], "2 numbers, not triples"),
+        ([{"instances": [{"keypoints": [[1, 2]], "keypoint_scores": [1, 1]}]}], "2 scores of 1"),
+        ([{"image_id": i, "keypoints": [1.0] * 51} for i in (0, 10**9)], "several videos"),
+    ],
+)  # fmt: skip
+def test_bad_files_are_one_line(tmp_path, content, message):
+    path = tmp_path / "bad.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ValueError, match=message) as raised:
+        keypoint_files.read(path)
+    assert "\n" not in str(raised.value) and str(path) in str(raised.value)
+
+
+def test_bad_arrays_and_folders(tmp_path):
+    with pytest.raises(ValueError, match=r"the array: an array \(17, 3\)"):
+        keypoint_files.read(np.zeros((17, 3)))
+    with pytest.raises(ValueError, match="18 keypoints"):
+        keypoint_files.read(np.ones((4, 18, 3)))
+    with pytest.raises(ValueError, match="layout halpe26 has 26 keypoints, here are 17"):
+        keypoint_files.read(np.ones((4, 17, 3)), layout="halpe26")
+    with pytest.raises(ValueError, match="unknown layout 'coco'; known"):
+        keypoint_files.read(np.ones((4, 17, 3)), layout="coco")
+    with pytest.raises(ValueError, match="frame 1, keypoint 2: nan"):
+        bad = np.ones((4, 17, 3))
+        bad[1, 2, 0] = np.nan
+        keypoint_files.read(bad, layout="coco17")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        keypoint_files.read(tmp_path / "none.json")
+    with pytest.raises(ValueError, match=r"without \*_keypoints.json"):
+        keypoint_files.read(tmp_path)
+    objects = tmp_path / "objects.npy"
+    np.save(objects, np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="cannot be read"):
+        keypoint_files.read(objects)
+    for name in ("cut.npz", "cut.npy"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04broken")
+        with pytest.raises(ValueError, match="cut.np"):
+            keypoint_files.read(tmp_path / name)
+    np.savez(tmp_path / "two.npz", a=np.ones((4, 17, 3)), b=np.ones(3))
+    with pytest.raises(ValueError, match=r"\['a', 'b'\]; call the one with the keypoints"):
+        keypoint_files.read(tmp_path / "two.npz")
+    folder = openpose(tmp_path / "json", keypoints("body25"))
+    (folder / "video_000000000003_keypoints.json").write_text("{")
+    with pytest.raises(ValueError, match="video_000000000003_keypoints.json: no JSON"):
+        keypoint_files.read(folder)
