@@ -15,6 +15,9 @@ import numpy as np
 from mbjax.skeleton import LAYOUTS
 from mbjax.tracking import Observation
 
+# Numbers of frames and persons past this are hashes or times, not counts.
+_LARGEST = 2**53
+
 
 @dataclasses.dataclass
 class Found:
@@ -73,7 +76,7 @@ def _integer(value):
         number = int(float(value))
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if number >= 0 else None
+    return number if 0 <= number < _LARGEST else None
 
 
 # --- AlphaPose and COCO results -----------------------------------------------------------------
@@ -108,7 +111,7 @@ def _frame_numbers(image_ids):
         if not found:
             break
         numbers[name] = int(found[-1])
-    if len(set(numbers.values())) == len(names):
+    if len(set(numbers.values())) == len(names) and max(numbers.values()) < _LARGEST:
         return numbers
     return {name: i for i, name in enumerate(names)}
 

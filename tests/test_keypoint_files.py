@@ -208,6 +208,15 @@ def test_ids_of_the_tracker_are_kept_and_the_better_of_two_scores(tmp_path):
     assert "1 observations" in found.notes[0]
 
 
+def test_names_without_a_number_or_with_a_hash_count_in_order(tmp_path):
+    for name in ("{}", "9{:060d}.png"):
+        entries = results(keypoints("halpe26"), [0, 1, 2], idx=10**300)
+        for letter, entry in zip("abc", entries, strict=True):
+            entry["image_id"] = name.format(letter if name == "{}" else ord(letter))
+        (track,) = keypoint_files.read(write(tmp_path, entries)).tracks
+        assert list(track.frames_N) == [0, 1, 2] and track.person == 0
+
+
 def test_somebody_new_after_a_long_absence():
     frames = [tracking.Observation(t, None, p) for t, p in enumerate(keypoints("coco17"))]
     later = [tracking.Observation(t + 100, None, o.keypoints_Kx3) for t, o in enumerate(frames)]
