@@ -139,6 +139,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "frame_step": 1,
             "yaws": (0.0,),
             "pitches": (0.0,),
+            "flip": True,  # the mean of the clip's prediction and its mirror image's
             "batch_size": 64,
         }
     )

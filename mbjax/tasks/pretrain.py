@@ -223,8 +223,14 @@ class Evaluation:
             keys_Bx2 = jax.vmap(example_keys)(batch["number"])
             noisy = corrupt.add_noise(keys_Bx2[:, 0], pose[..., :2], self._noise)
             noisy = corrupt.add_masks(keys_Bx2[:, 1], noisy, config.mask_joints, config.mask_frames)
-            channels = config.model.dim_in
-            outputs = (pose, model(clean[..., :channels]), model(noisy[..., :channels]))
+
+            def lift(x):
+                x = x[..., : config.model.dim_in]
+                if not config.evaluation.flip:
+                    return model(x)
+                return (model(x) + skeleton.mirror(model(skeleton.mirror(x)))) / 2
+
+            outputs = (pose, lift(clean), lift(noisy))
             unit_B = (batch["metres"] / scale_B)[:, None, None, None]
             in_mm = tuple(skeleton.root_relative(output) * unit_B * 1000 for output in outputs)
             return noisy, *in_mm

@@ -158,6 +158,32 @@ def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config
     np.testing.assert_allclose(found["flat_mm"], np.mean(flat), rtol=1e-4)
 
 
+def test_flip_averaging_makes_the_prediction_mirror_symmetric(evaluation_config):
+    """What is predicted for a mirrored motion is the mirror of what is predicted for the motion."""
+    config = evaluation_config
+    task = pretrain.make_task(config)
+    graphdef, fresh = train.make_state(task, task.optimizer(train.make_plan(task, config))[0], 0)
+    state, mesh = fresh(), distributed.make_mesh()
+    predictions = {}
+    for flip in (True, False):
+        config.evaluation.flip = flip
+        evaluation = pretrain.Evaluation(config, NOISE)
+        record = dict(evaluation._clip(0))
+        record["pose"] = skeleton.mirror(record["pose"])
+        evaluation._examples = [e for e in evaluation._examples if e[:2] == (0, 0)]
+        for mirrored in (False, True):
+            if mirrored:
+                evaluation._clip = lambda number, record=record: record
+            batches = evaluation._batches(graphdef, state, mesh, range(len(evaluation._examples)))
+            predictions[flip, mirrored] = np.concatenate([batch[3] for batch in batches])
+
+    def asymmetry(flip):
+        return np.abs(skeleton.mirror(predictions[flip, True]) - predictions[flip, False]).max()
+
+    assert asymmetry(True) < 1e-2, "mm; float32 sums of coordinates of a metre"
+    assert asymmetry(False) > 1.0
+
+
 def test_evaluation_does_not_depend_on_the_batch_or_the_devices(evaluation_config):
     config = evaluation_config
     task = pretrain.make_task(config)
