@@ -48,7 +48,8 @@ def to_text(pose_TxJx3: np.ndarray, fps: float) -> str:
     order = []
     lines = ["HIERARCHY", *_hierarchy(ROOT, offsets_Jx3, 0, order)]
     lines += ["MOTION", f"Frames: {len(pose_TxJx3)}", f"Frame Time: {1 / fps:.8f}"]
-    for row in values_TxJx6[:, order].reshape(len(pose_TxJx3), -1):
+    rows = np.round(values_TxJx6[:, order], 6) + 0.0  # no "-0.000000"
+    for row in rows.reshape(len(pose_TxJx3), -1):
         lines.append(" ".join(f"{value:.6f}" for value in row))
     return "\n".join(lines) + "\n"
 

@@ -119,7 +119,7 @@ def trc(motion: Motion, path: os.PathLike, one: PersonMotion) -> None:
         "\t\t" + "\t".join(f"X{j}\tY{j}\tZ{j}" for j in range(1, len(JOINTS) + 1)),
         "",
     ]
-    for t, pose_Jx3 in enumerate(y_up(one.pose_TxJx3)):
+    for t, pose_Jx3 in enumerate(np.round(y_up(one.pose_TxJx3), 6) + 0.0):  # no "-0.000000"
         numbers = "\t".join(f"{value:.6f}" for value in pose_Jx3.ravel())
         lines.append(f"{t + 1}\t{one.frames_T[t] / fps:.6f}\t{numbers}")
     pathlib.Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -42,7 +42,8 @@ def link(observations: list[Observation]) -> list[int]:
     foretold and observed persons are joined first. Distance is the mean over keypoints that both
     have (confidence > 0), in units of the person's size; pairs too far apart begin a new person.
     """
-    people: dict[int, _Seen] = {}
+    people: dict[int, _Seen] = {}  # those who may still come back
+    newest_number = 0
     numbers = [0] * len(observations)
     by_frame: dict[int, list[int]] = {}
     for i, observation in enumerate(observations):
@@ -50,10 +51,9 @@ def link(observations: list[Observation]) -> list[int]:
     for frame in sorted(by_frame):
         here = by_frame[frame]
         pairs = []
+        people = {n: seen for n, seen in people.items() if frame - seen.frame <= _PATIENCE}
         for person, seen in people.items():
             gap = frame - seen.frame
-            if gap > _PATIENCE:
-                continue
             for i in here:
                 apart = _distance(seen, observations[i].keypoints_Kx3, gap)
                 if apart <= _REACH * min(gap, 3):
@@ -67,13 +67,14 @@ def link(observations: list[Observation]) -> list[int]:
         for i in here:
             keypoints = observations[i].keypoints_Kx3
             if not numbers[i]:
-                numbers[i] = len(people) + 1
+                newest_number += 1
+                numbers[i] = newest_number
                 people[numbers[i]] = _Seen(frame, keypoints, np.zeros(2))
                 continue
             seen = people[numbers[i]]
             moved, _ = _displacement(seen.keypoints_Kx3, keypoints)
-            newest = moved / (frame - seen.frame)
-            velocity = seen.velocity_2 + _VELOCITY_GAIN * (newest - seen.velocity_2)
+            change = moved / (frame - seen.frame) - seen.velocity_2
+            velocity = seen.velocity_2 + _VELOCITY_GAIN * change
             people[numbers[i]] = _Seen(frame, keypoints, velocity)
     return numbers
 

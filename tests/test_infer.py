@@ -236,6 +236,15 @@ def test_joints_never_seen_are_masked(model):
     assert np.isfinite(one.pose_TxJx3).all()
 
 
+def test_scores_past_one_are_one_to_the_model(model):
+    points = smooth_keypoints(12)
+    points[..., 2] = 1
+    (one,) = lift(model, points)
+    points[:, 4:9, 2] = 1.7  # as detectors that do not normalise write
+    (other,) = lift(model, points)
+    np.testing.assert_array_equal(one.pose_TxJx3, other.pose_TxJx3)
+
+
 def test_frame_step_shows_the_model_every_other_frame(model):
     points = smooth_keypoints(MAXLEN * 2)
     (one,) = lift(model, points, frame_step=2, root_relative=True)
