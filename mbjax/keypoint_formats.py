@@ -125,6 +125,8 @@ def _mmpose(data):
         meta, data = data.get("meta_info") or {}, data["instance_info"]
     if not isinstance(data, list):
         return None
+    if data and all(isinstance(e, dict) and "keypoint_scores" in e for e in data):
+        data = [data]  # of a single image the persons are written without a frame
     frames = []
     for i, entry in enumerate(data):
         if isinstance(entry, dict) and isinstance(entry.get("instances"), list):
@@ -143,7 +145,8 @@ def _mmpose(data):
     for frame, persons in frames:
         for person in persons:
             observations.append(_mmpose_person(frame, person))
-    return Found(observations, layout=_mmpose_layout(meta))
+    seventeen = bool(observations) and len(observations[0].keypoints_Kx3) == 17
+    return Found(observations, layout=_mmpose_layout(meta, seventeen))
 
 
 def _mmpose_person(frame, person):
@@ -159,14 +162,21 @@ def _mmpose_person(frame, person):
     return Observation(frame, _integer(person.get("track_id")), points, float(points[:, 2].mean()))
 
 
-def _mmpose_layout(meta):
-    name = str(meta.get("dataset_name", "")).lower() if isinstance(meta, dict) else ""
+def _mmpose_layout(meta, seventeen):
+    """By the name of the dataset the detector was trained on, else by those of the keypoints."""
+    if not isinstance(meta, dict):
+        return None
+    name = str(meta.get("dataset_name", "")).lower()
     for part, layout in (
         ("wholebody", "coco17"), ("posetrack", "posetrack17"), ("halpe", "halpe26"),
         ("h36m", "h36m17"), ("coco", "coco17"),
     ):  # fmt: skip
         if part in name:
             return layout
+    of_number = meta.get("keypoint_id2name")
+    if seventeen and isinstance(of_number, dict):
+        second = str(of_number.get("1", ""))
+        return {"left_eye": "coco17", "head_bottom": "posetrack17"}.get(second)
     return None
 
 

@@ -148,6 +148,18 @@ def test_layout_that_cannot_be_told_apart_lists_the_candidates(tmp_path):
     np.testing.assert_allclose(joints(found), expected(), atol=1e-9)  # rounding
 
 
+def test_mmpose_of_one_image_and_layout_by_the_keypoints_names(tmp_path):
+    persons = mmpose(keypoints("halpe26"))[2]["instances"]
+    for data in (persons, {"meta_info": {}, "instance_info": persons}):
+        found = keypoint_files.read(write(tmp_path, data))
+        assert found.layout == "halpe26"
+        np.testing.assert_allclose(joints(found), expected()[2:3], atol=1e-9)  # rounding
+    for layout, second in (("coco17", "left_eye"), ("posetrack17", "head_bottom")):
+        meta = {"dataset_name": "mine", "keypoint_id2name": {"0": "nose", "1": second}}
+        data = {"meta_info": meta, "instance_info": mmpose(keypoints(layout))}
+        assert keypoint_files.read(write(tmp_path, data)).layout == layout
+
+
 @pytest.mark.parametrize("ids", [False, True])
 def test_dropped_frames_are_known_as_such(tmp_path, ids):
     kept = [0, 1, 2, 5, 6, 9, 11]
