@@ -253,6 +253,7 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     log = RunLog(workdir, done, active=first)
     progress = Progress(plan.total_steps, done, task.name, active=first)
     pending: list = []  # (step, source, metrics on the device) since the last look
+    unlogged: list = []  # the same, fetched, since the last line of the log
     clips = 0
     clock = time.monotonic()
     compiled: set[str] = set()
@@ -270,14 +271,14 @@ def _run(config, make_task, workdir, say, stop) -> Result:
                     f"checkpoint is {checkpoints.steps()[-1] if checkpoints.steps() else 'none'} "
                     f"in {workdir}; try a lower learning rate or clip_norm 1.0"
                 )
-        return [(n, s, v) for (n, s, _), v in zip(ready, values, strict=True)]
+            unlogged.append((number, source, value))
 
-    def write_log(rows):
-        if not rows:
+    def write_log():
+        if not unlogged:
             return
-        number = rows[-1][0]
+        number, _, newest = unlogged[-1]
         means: dict = {}
-        for _, source, value in rows:
+        for _, source, value in unlogged:
             for term, x in value.items():
                 means.setdefault(f"{source}/{term}", []).append(float(x))
         values = {name: float(np.mean(xs)) for name, xs in means.items()}
@@ -285,7 +286,8 @@ def _run(config, make_task, workdir, say, stop) -> Result:
         values["epoch"] = plan[number - 1].epoch
         values["clips_per_second"] = round(rate, 1)
         log.write("train", number, values)
-        progress.update(number, f"loss {float(rows[-1][2]['loss']):.4f}, {rate:.0f} clips/s")
+        progress.update(number, f"loss {float(newest['loss']):.4f}, {rate:.0f} clips/s")
+        unlogged.clear()
 
     def save(step_done, new_metrics=None):
         look(keep_last=0)  # never a checkpoint after a loss that was no number
@@ -314,13 +316,14 @@ def _run(config, make_task, workdir, say, stop) -> Result:
                 done += 1
                 pending.append((done, source, step_metrics))
                 progress.update(done)
-                if every["log_every"].due(done):
-                    rows = look(keep_last=1)
-                    # The newest step still runs; it counts in the next interval.
-                    rate = clips / max(time.monotonic() - clock, 1e-9)
-                    write_log(rows)
-                    clock, clips = time.monotonic(), 0
                 last = done == plan.total_steps
+                if every["log_every"].due(done) or last:
+                    # The newest step still runs; it counts in the next interval.
+                    look(keep_last=0 if last else 1)
+                    if clips:
+                        rate = clips / max(time.monotonic() - clock, 1e-9)
+                    write_log()
+                    clock, clips = time.monotonic(), 0
                 evaluated = None
                 if task.evaluate and (every["evaluate_every"].due(done) or last):
                     look(keep_last=0)
