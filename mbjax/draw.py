@@ -15,16 +15,17 @@ from mbjax.skeleton import LIMB_COLOURS, LIMBS
 
 
 def curves(rows: list[dict], path: pathlib.Path, title: str = "") -> None:
-    """Training loss, and error on held-out motion beside its baseline, against the step."""
+    """Joint error in training, and on held-out motion beside its baseline, against the step."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     series: dict = {}
     for row in rows:
         for name, value in row.items():
-            if row["kind"] == "train" and name.endswith("/loss"):
-                series.setdefault(name.removesuffix("/loss"), []).append((row["step"], value))
+            # Not the whole loss: its weights change while a run ramps them in.
+            if row["kind"] == "train" and name.endswith(("/joint", "/joint_2d")):
+                series.setdefault(name.partition("/")[0], []).append((row["step"], value))
     for source, points in series.items():
         left.plot(*zip(*points, strict=True), label=source, linewidth=1)
-    left.set(xlabel="step", ylabel="training loss", yscale="log")
+    left.set(xlabel="step", ylabel="training joint error", yscale="log")
     evaluations = [row for row in rows if row["kind"] == "evaluate"]
     labels = {
         "error_mm": "clean 2D", "error_corrupted_mm": "corrupted 2D", "p_mpjpe_mm": "aligned",

@@ -77,7 +77,7 @@ speed                        {summary["clips_per_second"]:6.0f} clips/s; this st
 in {workdir}/
   motion.gif     input, prediction and truth beside each other
   poses.png      a few frames of the same
-  curves.png     loss and error against the step
+  curves.png     errors in training and on held-out motion
   metrics.jsonl  every logged number   (tensorboard --logdir {workdir}/tensorboard)
   checkpoints/   Orbax
 
