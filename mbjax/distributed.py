@@ -9,6 +9,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+# Entries; smaller arrays cost more to gather than to keep.
+SMALLEST_SPLIT = 1024
+
 BATCH = PartitionSpec(("data", "fsdp"))
 
 
@@ -50,8 +53,7 @@ def state_sharding(tree, mesh: Mesh):
     def one(leaf):
         spec = [None] * len(leaf.shape)
         candidates = [axis for axis, size in enumerate(leaf.shape) if size % parts == 0]
-        # Small arrays cost more to gather than to keep.
-        if parts > 1 and candidates and leaf.size >= 1024:
+        if parts > 1 and candidates and leaf.size >= SMALLEST_SPLIT:
             spec[max(candidates, key=lambda axis: leaf.shape[axis])] = "fsdp"
         return NamedSharding(mesh, PartitionSpec(*spec))
 

@@ -66,9 +66,13 @@ def shorten(config, steps: int) -> None:
 def describe(summary: dict, workdir: pathlib.Path, seconds: float) -> str:
     error, flat = summary["error_mm"], summary["flat_mm"]
     took = format_time(seconds)
-    below = f"{100 * (1 - error / flat):.0f} % below" if error < flat else "not below it yet"
+    below = (
+        f"{100 * (1 - error / flat):.0f} % below the baseline"
+        if error < flat
+        else "the baseline is not reached yet"
+    )
     return f"""
-error on held-out motion     {error:6.1f} mm   root-relative, 8 cameras, flip-averaged; {below} the baseline
+error on held-out motion     {error:6.1f} mm   root-relative, 8 cameras, flip-averaged; {below}
   with noise and masks       {summary["error_corrupted_mm"]:6.1f} mm
   after alignment            {summary["p_mpjpe_mm"]:6.1f} mm
 baseline: true x, y, depth 0 {flat:6.1f} mm

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import TINY_SETTINGS
 
-from mbjax import checkpoint, train
+from mbjax import checkpoint, distributed, train
 from mbjax.logs import keep_until, read_metrics
 from mbjax.tasks import pretrain
 
@@ -43,6 +43,11 @@ def final_arrays(workdir):
     meta, arrays = checkpoint.read(workdir, items=("params", "opt_state"))
     assert meta["step"] == 16
     return jax.tree.leaves(arrays)
+
+
+def losses_of(workdir):
+    rows = [row for row in read_metrics(workdir) if row["kind"] == "train"]
+    return [row[name] for row in rows for name in sorted(row) if name.endswith("/loss")]
 
 
 def assert_same_end(first, second):
@@ -145,12 +150,24 @@ def test_each_step_compiles_once_and_devices_do_not_matter(tiny_config, tmp_path
         train.compiled_step = original
     assert result.step == 16 and counts == {0: 1, 1: 1}
 
-    def losses(workdir):
-        rows = [row for row in read_metrics(workdir) if row["kind"] == "train"]
-        return [row[name] for row in rows for name in sorted(row) if name.endswith("/loss")]
-
     # Sums over the batch are split over devices: float32 rounding, grown over 16 steps.
-    np.testing.assert_allclose(losses(tmp_path), losses(uninterrupted), rtol=1e-4)
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(uninterrupted), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_split_parameters_train_as_whole_ones(tiny_config, tmp_path, uninterrupted, monkeypatch):
+    """Pairs of devices that share one copy of parameters and optimizer state."""
+    monkeypatch.setattr(distributed, "SMALLEST_SPLIT", 64)
+    tiny_config.fsdp = 2
+    result = train.run(tiny_config, pretrain.make_task, tmp_path, say=lambda text: None)
+    split = [
+        leaf
+        for leaf in jax.tree.leaves(result.state["opt_state"])
+        if leaf.addressable_shards[0].data.size * 2 == leaf.size
+    ]
+    assert split, "moments are split"
+    # As above: sums over the batch in another order, grown over 16 steps.
+    np.testing.assert_allclose(losses_of(tmp_path), losses_of(uninterrupted), rtol=1e-4)
 
 
 def test_nan_stops_with_the_last_good_checkpoint_kept(tiny_config, tmp_path):
