@@ -5,7 +5,6 @@ meta, a JSON object that says what the parameters belong to (task, sizes of the 
 """
 
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 
 import jax
@@ -183,9 +182,3 @@ def _integer_keys(tree):
 
 def _first_line(error) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def workdir_of(path: str | os.PathLike) -> pathlib.Path:
-    """The work folder that a checkpoint's folder lies in."""
-    folder = find(path)
-    return pathlib.Path(folder.parent.parent if folder.parent.name == FOLDER else folder)

@@ -21,11 +21,6 @@ def p_mpjpe(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
     return mpjpe(similarity_align(np.asarray(pose_TxJx3, np.float64), target), target)
 
 
-def velocity_mpjpe(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
-    """MPJVE: error of the frame-to-frame difference, (T - 1,)."""
-    return mpjpe(np.diff(pose_TxJx3, axis=-3), np.diff(target_TxJx3, axis=-3))
-
-
 def _same_shape(pose, target):
     if pose.shape != target.shape or pose.shape[-1] != 3:
         raise ValueError(

@@ -125,12 +125,6 @@ class RecordReader:
                 raise DamagedRecord(f"{shard.where(place)}: {name} holds NaN or infinity")
         return record
 
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the name, version, split or number of records: for telling runs apart."""
-        parts = (self.info.get("name"), self.info.get("version"), self.split, len(self))
-        return "/".join(map(str, parts))
-
 
 class _Shard:
     def __init__(self, path: pathlib.Path, count: int):
