@@ -77,9 +77,19 @@ def _parser():
     sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
     sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
 
-    sub = command("evaluate", _evaluate, "error of a checkpoint on held-out motion, in mm")
-    sub.add_argument("--config", required=True, help="its evaluation section: configs/pretrain.py")
+    sub = command("finetune", _finetune, "train a task, from a pretrained encoder or from scratch")
+    sub.add_argument("task", help="which task")
+    sub.add_argument("--config", required=True, help="configs/TASK.py:VARIANT")
+    sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
+    sub.add_argument("--init", default="", help="a pretrained checkpoint to start from")
+
+    sub = command("evaluate", _evaluate, "a checkpoint's errors or scores on held-out data")
+    sub.add_argument("task", nargs="?", default="pretrain", help="which task (%(default)s)")
+    sub.add_argument("--config", required=True, help="its evaluation section: configs/TASK.py")
     sub.add_argument("--checkpoint", required=True, help="a work folder, a weight file, or 'tiny'")
+    sub.add_argument(
+        "--out", default="", help="a folder for tables and pictures, if the task has any"
+    )
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
     sub = command("bench", _bench, "speed of the training step, of the input, and of both")
@@ -135,18 +145,39 @@ def _pretrain(args):
     train.run(configuration.load(args.config, args.settings), pretrain.make_task, args.workdir)
 
 
+def _finetune(args):
+    from mbjax import train
+
+    task = _task(args.task)
+    config = _task_config(args)
+    if args.init:
+        if "init" not in config:
+            raise ValueError(f"{args.config} has no setting 'init'; it is no fine-tuning config")
+        config.init = args.init
+    train.run(config, task.make_task, args.workdir)
+
+
 def _evaluate(args):
+    task = _task(args.task)
+    report = task.evaluate_checkpoint(_task_config(args), args.checkpoint, args.out or None)
+    print(json.dumps(dict(report.metrics)) if args.json else report.text)
+
+
+def _task(name):
+    from mbjax import tasks
+
+    return tasks.find(name)
+
+
+def _task_config(args):
+    """The config of a command for a task; ValueError where it is another task's."""
     from mbjax import configuration
-    from mbjax.tasks import pretrain
 
     config = configuration.load(args.config, args.settings)
-    metrics = pretrain.evaluate_checkpoint(config, args.checkpoint)
-    if args.json:
-        print(json.dumps(metrics))
-    else:
-        print(f"{config.evaluation.dir} ({config.evaluation.split}), root-relative:")
-        for name, value in metrics.items():
-            print(f"  {name:20s} {value:8.2f}")
+    own = config.get("task", "pretrain")
+    if own != args.task:
+        raise ValueError(f"{args.config} is a config of the task {own!r}, not of {args.task!r}")
+    return config
 
 
 def _bench(args):

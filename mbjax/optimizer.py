@@ -1,8 +1,13 @@
 """AdamW as the release trains it: decay on every parameter, the rate times 0.99 per epoch."""
 
+from collections.abc import Callable, Mapping
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+FROZEN = "frozen"
 
 
 def learning_rate(
@@ -46,3 +51,28 @@ def adamw(
         optax.scale_by_learning_rate(schedule),
     ]
     return optax.chain(*chain)
+
+
+def adamw_in_groups(
+    schedules: Mapping[str, optax.Schedule],
+    group_of: Callable[[tuple], str],
+    weight_decay: float,
+    clip_norm: float = 0.0,
+) -> optax.GradientTransformation:
+    """`adamw` with a rate for each group of parameters.
+
+    group_of: path of a parameter -> its group's name, or FROZEN: neither updated nor decayed.
+    clip_norm bounds the norm over all groups.
+    """
+    groups = {name: adamw(schedule, weight_decay) for name, schedule in schedules.items()}
+
+    def labels(params):
+        return jax.tree.map_with_path(lambda path, _: group_of(names_of(path)), params)
+
+    partition = optax.partition({**groups, FROZEN: optax.set_to_zero()}, labels)
+    return optax.chain(optax.clip_by_global_norm(clip_norm), partition) if clip_norm else partition
+
+
+def names_of(path: tuple) -> tuple:
+    """The names along a path of a nested dict, as jax's tree functions give it."""
+    return tuple(entry.key for entry in path)

@@ -28,6 +28,7 @@ from mbjax.data.feed import device_batches
 from mbjax.data.plan import Plan, Source
 from mbjax.durations import Every
 from mbjax.logs import Progress, RunLog
+from mbjax.optimizer import names_of
 from mbjax.tasks import Task, TrainSource
 
 # Exit status of a run that was told to stop and saved: start it again and it continues.
@@ -66,17 +67,32 @@ class Result:
 
 
 def make_step(
-    graphdef, source: TrainSource, optimizer, seed: int, total_steps: int, accumulate: int = 1
+    graphdef,
+    source: TrainSource,
+    optimizer,
+    seed: int,
+    total_steps: int,
+    accumulate: int = 1,
+    trainable: Callable[[tuple], bool] | None = None,
 ) -> Callable:
     """(state, batch) -> (state, metrics), a pure function of the two.
 
     Randomness comes from (seed, step, global row). accumulate: how many slices of the batch are
-    passed through the network one after another, the gradient being their mean.
+    passed through the network one after another, the gradient being their mean. trainable: as in
+    `Task`; no gradient is computed for the other parameters.
     """
+
+    def frozen_stopped(params):
+        if trainable is None:
+            return params
+        return jax.tree.map_with_path(
+            lambda path, leaf: leaf if trainable(names_of(path)) else jax.lax.stop_gradient(leaf),
+            params,
+        )
 
     def gradient(params, other, batch, keys_B, progress):
         def loss(params):
-            model = nnx.merge(graphdef, params, other)
+            model = nnx.merge(graphdef, frozen_stopped(params), other)
             model.train()
             total, terms = source.loss(model, batch, keys_B, progress)
             return total, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))
@@ -152,6 +168,22 @@ def make_state(task: Task, optimizer, seed: int) -> tuple[nnx.GraphDef, Callable
     return graphdef, fresh
 
 
+def _whole(fresh) -> dict:
+    """A fresh state's parameters as numpy arrays, on every host the same."""
+    return jax.tree.map(np.asarray, jax.jit(lambda: fresh()["params"])())
+
+
+def _placed(params, shardings):
+    """Host arrays, the same on every host, as arrays of the mesh."""
+    return jax.tree.map(
+        lambda array, sharding: jax.make_array_from_callback(
+            array.shape, sharding, lambda index: array[index]
+        ),
+        params,
+        shardings,
+    )
+
+
 # --- the run ----------------------------------------------------------------------------------
 
 
@@ -205,7 +237,10 @@ def _run(config, make_task, workdir, say, stop) -> Result:
         )
         found = checkpoints.restore(targets, report)
         if found is None:
-            return jax.jit(fresh, out_shardings=shardings)(), 0, {}
+            state = jax.jit(fresh, out_shardings=shardings)()
+            if task.initial:
+                state["params"] = _placed(task.initial(_whole(fresh)), shardings["params"])
+            return state, 0, {}
         state, meta = found
         step = jax.device_put(jnp.int32(meta["step"]), shardings["step"])
         return {**state, "step": step}, meta["step"], meta.get("metrics", {})
@@ -232,7 +267,13 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     steps = {
         name: compiled_step(
             make_step(
-                graphdef, source, optimizer, config.seed, plan.total_steps, config.accumulate
+                graphdef,
+                source,
+                optimizer,
+                config.seed,
+                plan.total_steps,
+                config.accumulate,
+                task.trainable,
             ),
             mesh,
             abstract,

@@ -61,3 +61,19 @@ def test_durations():
     assert due("") == due("0 steps") == []
     with pytest.raises(ValueError, match="write it as '500 steps'"):
         due("often")
+
+
+def test_groups_have_their_own_rates_and_the_frozen_stay():
+    params = {"backbone": {"w": jnp.ones(4), "head": jnp.ones(2)}, "head": jnp.ones(3)}
+
+    def group_of(path):
+        return optimizer.FROZEN if path == ("backbone", "head") else path[0]
+
+    rates = {"backbone": lambda _: 1e-4, "head": lambda _: 1e-3}
+    tx = optimizer.adamw_in_groups(rates, group_of, weight_decay=0.01)
+    gradient = jax.tree.map(lambda a: jnp.full_like(a, 0.5), params)
+    updates, _ = tx.update(gradient, tx.init(params), params)
+    # Adam's first step is the sign of the gradient; decay adds 1 % of the parameter.
+    np.testing.assert_allclose(updates["backbone"]["w"], -1e-4 * 1.01, rtol=1e-5)
+    np.testing.assert_allclose(updates["head"], -1e-3 * 1.01, rtol=1e-5)
+    np.testing.assert_array_equal(updates["backbone"]["head"], 0.0)

@@ -21,6 +21,6 @@ def test_tiny_is_small_and_lifts_any_length():
 def test_tiny_is_sixty_per_cent_below_the_baseline_on_motion_it_never_saw():
     """The README's figures: 40.9 mm, and 42.9 mm on corrupted input, against 109.9 mm."""
     config = configuration.load("configs/pretrain.py:tiny_long", [])
-    found = pretrain.evaluate_checkpoint(config, "tiny")
+    found = pretrain.evaluate_checkpoint(config, "tiny").metrics
     assert found["error_corrupted_mm"] < 0.4 * found["flat_mm"]
     assert found["error_mm"] < found["error_corrupted_mm"]

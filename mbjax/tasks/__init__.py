@@ -1,7 +1,14 @@
-"""A task: which data, which network, which loss, which evaluation. `train.run` runs any of them."""
+"""A task: which data, which network, which loss, which evaluation. `train.run` runs any of them.
+
+A module of this folder that is a task has `make_task(config) -> Task` and
+`evaluate_checkpoint(config, path, out) -> Report`; TASKS names them for the command line.
+"""
 
 import dataclasses
+import importlib
+import pathlib
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 import optax
 from flax import nnx
@@ -32,6 +39,9 @@ class Task:
     make_model: (nnx.Rngs) -> network. optimizer: (plan) -> (Optax transformation, schedule of the
     rate, for the log). evaluate: (Evaluator) -> {metric: float}, or None. best: the metric by
     which a checkpoint is the best. describe: what goes into a checkpoint about the network.
+    initial: new parameters -> those that a run starts from, numpy (an encoder's weights put in).
+    trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
+    the others alone as well (`optimizer.adamw_in_groups`).
     """
 
     name: str
@@ -42,3 +52,35 @@ class Task:
     evaluate: Callable | None = None
     best: str | None = None
     best_mode: str = "min"
+    initial: Callable[[dict], dict] | None = None
+    trainable: Callable[[tuple], bool] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """An evaluation's result: lines for a person, and the same as numbers for a program."""
+
+    text: str
+    metrics: Mapping
+
+
+TASKS = {"pretrain": "mbjax.tasks.pretrain"}
+
+
+def find(name: str) -> ModuleType:
+    """The module of a task; ValueError, with the known names, on another."""
+    if name not in TASKS:
+        raise ValueError(f"no task named {name!r}; there are: {', '.join(TASKS)}")
+    return importlib.import_module(TASKS[name])
+
+
+def writable(out: str | None) -> pathlib.Path | None:
+    """The folder that an evaluation's files go into, made; ValueError where it cannot be."""
+    if not out:
+        return None
+    folder = pathlib.Path(out).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    return folder

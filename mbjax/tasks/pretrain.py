@@ -19,7 +19,7 @@ from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows, merge_windows
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.normalise import crop_scale_3d
-from mbjax.tasks import Task, TrainSource
+from mbjax.tasks import Report, Task, TrainSource
 
 _FIELD = {"3d": "pose", "2d": "keypoints"}
 
@@ -290,8 +290,8 @@ class Evaluation:
         return {name: float(value) for name, value in zip(names, means, strict=True)}
 
 
-def evaluate_checkpoint(config, path) -> dict[str, float]:
-    """What `Evaluation` says of the weights that mbjax.load(path) finds."""
+def evaluate_checkpoint(config, path, out=None) -> Report:
+    """What `Evaluation` says of the weights that mbjax.load(path) finds; `out` is not used."""
     from mbjax import loading  # here, so that training does not need the converters
 
     if not config.evaluation.dir:
@@ -306,4 +306,7 @@ def evaluate_checkpoint(config, path) -> dict[str, float]:
     noise = corrupt.DetectionNoise.load(config.noise_table or None)
     graphdef, params, other = nnx.split(model, nnx.Param, ...)
     state = {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
-    return Evaluation(config, noise)(graphdef, state, distributed.make_mesh(config.fsdp))
+    found = Evaluation(config, noise)(graphdef, state, distributed.make_mesh(config.fsdp))
+    lines = [f"{config.evaluation.dir} ({config.evaluation.split}), root-relative:"]
+    lines += [f"  {name:20s} {value:8.2f}" for name, value in found.items()]
+    return Report("\n".join(lines), found)

@@ -1,0 +1,51 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from conftest import TINY_SETTINGS
+
+from mbjax import configuration, optimizer, tasks, train
+from mbjax.tasks import downstream, pretrain
+
+
+def test_named_subtrees_are_beginnings_of_paths():
+    trainable = downstream.named_subtrees(["head", "blocks_st.1"])
+    assert trainable(("head", "kernel")) and trainable(("blocks_st", 1, "norm1_s", "scale"))
+    assert not trainable(("blocks_st", 0, "norm1_s", "scale")) and not trainable(("header",))
+    assert downstream.named_subtrees(()) is None
+
+
+def test_a_run_starts_from_what_is_given_and_trains_only_what_it_should(tmp_path):
+    settings = [s for s in TINY_SETTINGS if "epochs" not in s] + ["--config.epochs=2"]
+    config = configuration.load("configs/pretrain.py:tiny", settings)
+    given = {}
+
+    def initial(params):
+        given.update(jax.tree.map(lambda a: a + 0.01, params))
+        return given
+
+    def group_of(path):
+        return "all" if path[0] == "head" else optimizer.FROZEN
+
+    def make_task(config):
+        task = pretrain.make_task(config)
+        return dataclasses.replace(
+            task,
+            initial=initial,
+            trainable=downstream.named_subtrees(["head"]),
+            optimizer=lambda plan: (
+                optimizer.adamw_in_groups({"all": lambda _: 1e-3}, group_of, 0.01),
+                lambda _: 1e-3,
+            ),
+        )
+
+    params = train.run(config, make_task, tmp_path, say=lambda _: None).state["params"]
+    moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), given, dict(params))
+    assert all(jax.tree.leaves(moved.pop("head"))), "the head has been trained"
+    assert not any(jax.tree.leaves(moved)), "all else is as given, to the bit"
+
+
+def test_an_unknown_task_lists_the_known_ones():
+    with pytest.raises(ValueError, match="no task named 'pose'; there are: pretrain"):
+        tasks.find("pose")
