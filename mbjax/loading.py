@@ -12,7 +12,6 @@ from flax import nnx
 from mbjax.convert import params as conversion
 from mbjax.convert import source as sources
 from mbjax.convert.params import Merged
-from mbjax.models.dstformer import DSTformer
 
 
 def load(
@@ -22,24 +21,33 @@ def load(
     *,
     allow: Sequence[str] = (),
     backbone_only: bool = False,
+    kinds: Sequence[str] = (),
     verbose: bool = True,
-) -> DSTformer:
+) -> nnx.Module:
     """The model of a checkpoint, in evaluation mode: `pose = model(x)`, `model.represent(x)`.
+
+    A DSTformer, or the net with a head that the checkpoint is of (ActionNet, EmbedNet ...), whose
+    encoder is `model.backbone`.
 
     path: a work folder or one of its checkpoints/STEP; a PyTorch file (.bin, .pth, .pt) of this
     package, the release or MMPose; a .safetensors file; 'hf://owner/name/path'; or 'tiny', a small
     model that comes with the package.
     num_heads: 8 where the file does not say. which: 'latest' or a step, in a work folder. allow:
     shell patterns of names that may be missing (newly initialised) or left over. backbone_only: the
-    encoder of a net with a head. verbose: say in one line, on stderr, what was loaded.
+    encoder of a net with a head. kinds: those that will do ('dstformer', 'action', ...), any where
+    empty. verbose: say in one line, on stderr, what was loaded.
     Sizes come from the tensors and are then `model.config`.
 
     Raises ValueError, FileNotFoundError or ImportError (PyTorch files need PyTorch), in one line.
     """
     source = sources.read(path, num_heads, which, allow, backbone_only)
+    if kinds and source.network.kind not in kinds:
+        raise ValueError(
+            f"{path} is a network of kind {source.network.kind!r}; needed: {' or '.join(kinds)}"
+        )
     if verbose:
         print(f"mbjax.load: {source}", file=sys.stderr)
-    return conversion.build(source.config, source.params)
+    return conversion.build(source.network, source.params, source.other)
 
 
 def load_into(

@@ -95,6 +95,7 @@ def _parity(args):
 
     if min(args.lengths) < 1 or args.batch < 1:
         raise ValueError("--lengths and --batch are at least 1")
+    args.backbone_only = True  # a net with a head is compared by its encoder
     source = _read(args, optimizer=True)
     clips = targets = None
     if args.input:

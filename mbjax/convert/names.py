@@ -9,7 +9,7 @@ Array layouts: torch keeps a Linear's weight as (out, in), here kernels are (in,
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Row:
 
     axes: the torch tensor's axes in the order they have here; () for the same array. item:
     'params', or 'other' for statistics such as BatchNorm's. trained: whether a gradient reaches
-    it; torch's optimizer keeps no state for a parameter that none reaches.
+    it; torch's optimizer keeps no state for a parameter that none reaches. counter: an integer.
     """
 
     torch: str
@@ -32,13 +32,18 @@ class Row:
     axes: tuple[int, ...] = ()
     item: str = "params"
     trained: bool = True
+    counter: bool = False
 
     def here(self, array: np.ndarray) -> np.ndarray:
         """A tensor as torch has it -> as this package has it."""
+        if self.counter:
+            return array.astype(np.int32)
         return np.ascontiguousarray(array.transpose(self.axes)) if self.axes else array
 
     def there(self, array: np.ndarray) -> np.ndarray:
         """The inverse of `here`."""
+        if self.counter:
+            return array.astype(np.int64)
         return np.ascontiguousarray(array.transpose(np.argsort(self.axes))) if self.axes else array
 
 
@@ -96,16 +101,6 @@ def under(name: str, rows: Iterable[Row]) -> list[Row]:
         dataclasses.replace(row, torch=f"{name}.{row.torch}", path=(name, *row.path))
         for row in rows
     ]
-
-
-def network_rows(network: Mapping) -> list[Row]:
-    """The table of what a checkpoint's meta describes as `network`; ValueError on another kind."""
-    if network.get("kind") != "dstformer":
-        raise ValueError(
-            f"a network of kind {network.get('kind')!r} cannot be written for PyTorch yet; "
-            "only the encoder with its pose head ('dstformer') can"
-        )
-    return dstformer_rows(DSTformerConfig(**network["dstformer"]))
 
 
 # MMPose calls the same network's parts by other names (its fc1 and fc2 are the entries 0 and 2 of a

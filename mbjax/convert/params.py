@@ -13,7 +13,8 @@ import numpy as np
 from flax import nnx
 
 from mbjax.convert.names import Row, dstformer_rows, is_allowed
-from mbjax.models.dstformer import DSTformer, DSTformerConfig
+from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.networks import Network
 
 DEFAULT_HEADS = 8  # what every released checkpoint has; no tensor's shape tells
 _NAMED_AT_MOST = 8  # names in one message
@@ -95,26 +96,39 @@ def describe(config: DSTformerConfig) -> str:
 
 def fresh_params(config: DSTformerConfig, seed: int = 0) -> dict:
     """A newly initialised encoder's parameters, numpy."""
+    return _fresh(Network(config), seed)["params"]
 
+
+def _fresh(network: Network, seed: int = 0) -> dict[str, dict]:
     def fresh():
-        model = DSTformer(config, rngs=nnx.Rngs(seed))
-        return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+        model = network.make(nnx.Rngs(seed))
+        _, params, other = nnx.split(model, nnx.Param, ...)
+        return {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
 
     return jax.tree.map(np.asarray, jax.jit(fresh)())  # one program, not one per array
 
 
-@functools.lru_cache(maxsize=16)
 def abstract_params(config: DSTformerConfig) -> dict:
     """The same without values, jax.ShapeDtypeStruct; to be read, not changed."""
-    model = nnx.eval_shape(lambda: DSTformer(config, rngs=nnx.Rngs(0)))
-    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    return abstract(Network(config))["params"]
 
 
-def build(config: DSTformerConfig, params: Mapping) -> DSTformer:
-    """The model with these parameters, in evaluation mode."""
-    abstract = nnx.eval_shape(lambda: DSTformer(config, rngs=nnx.Rngs(0)))
-    graphdef, _, other = nnx.split(abstract, nnx.Param, ...)
-    model = nnx.merge(graphdef, jax.tree.map(jax.numpy.asarray, dict(params)), other)
+@functools.lru_cache(maxsize=16)
+def abstract(network: Network) -> dict[str, dict]:
+    """{'params': ..., 'other': ...} of a network, jax.ShapeDtypeStruct; to be read only."""
+    _, params, other = nnx.split(network.abstract(), nnx.Param, ...)
+    return {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
+
+
+def build(
+    network: Network | DSTformerConfig, params: Mapping, other: Mapping | None = None
+) -> nnx.Module:
+    """The model with these parameters and statistics, in evaluation mode."""
+    if isinstance(network, DSTformerConfig):
+        network = Network(network)
+    graphdef, _, _ = nnx.split(network.abstract(), nnx.Param, ...)
+    trees = (jax.tree.map(jax.numpy.asarray, dict(tree)) for tree in (params, other or {}))
+    model = nnx.merge(graphdef, *trees)
     model.eval()
     return model
 
@@ -126,15 +140,27 @@ def to_params(
     tensors: Mapping[str, np.ndarray], config: DSTformerConfig, allow: Sequence[str] = ()
 ) -> tuple[dict, list[str]]:
     """(parameters, notes) of an encoder's state dict under the table's names: see `to_trees`."""
-    trees, notes = to_trees(
-        tensors,
-        dstformer_rows(config),
-        {"params": abstract_params(config)},
-        lambda: {"params": fresh_params(config)},
-        allow,
-        f"a DSTformer with {describe(config)}",
-    )
+    network = Network(config)
+    trees, notes = to_network(tensors, network, dstformer_rows(config), allow)
     return trees["params"], notes
+
+
+def to_network(
+    tensors: Mapping[str, np.ndarray],
+    network: Network,
+    rows: Sequence[Row],
+    allow: Sequence[str] = (),
+) -> tuple[dict[str, dict], list[str]]:
+    """`to_trees` for a network and its table."""
+    kind = "" if network.kind == "dstformer" else f"a head of kind {network.kind} on "
+    return to_trees(
+        tensors,
+        rows,
+        abstract(network),
+        lambda: _fresh(network),
+        allow,
+        f"{kind}a DSTformer with {describe(network.encoder)}",
+    )
 
 
 def to_trees(
@@ -161,7 +187,11 @@ def to_trees(
         name for name, shape in expected.items()
         if name in tensors and tensors[name].shape != shape
     ]  # fmt: skip
-    whole = [name for name in expected if name in tensors and tensors[name].dtype.kind != "f"]
+    counters = {row.torch for row in rows if row.counter}
+    whole = [
+        name for name in expected
+        if name in tensors and name not in counters and tensors[name].dtype.kind != "f"
+    ]  # fmt: skip
     problems = []
     for label, names in (("missing", missing), ("unexpected", unexpected)):
         names = [name for name in names if not is_allowed(name, allow)]

@@ -13,20 +13,25 @@ import absl.logging
 import numpy as np
 
 from mbjax import checkpoint
-from mbjax.convert import names, optimizer_state, params, safetensors_io, torch_io
+from mbjax.convert import heads, names, optimizer_state, params, safetensors_io, torch_io
 from mbjax.convert.files import WeightFile
 from mbjax.convert.optimizer_state import Adam
 from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.networks import Network
+
+# What the release's training scripts save beside tensors.
+_FIELDS = ("epoch", "lr", "min_loss", "best_acc", "best_jpe")
 
 _TINY = pathlib.Path(__file__).parents[1] / "weights" / "tiny.safetensors"
 
 
 @dataclasses.dataclass
 class Source:
-    """An encoder's weights and what is known about them.
+    """A network's weights and what is known about them.
 
     where: what was read. meta: as in a checkpoint's meta item. params: nested dict, numpy float32.
-    adam: the optimizer's state, or None. notes: what a user should know, one line each.
+    adam: the optimizer's state, or None. notes: what a user should know, one line each. other:
+    BatchNorm's statistics.
     """
 
     where: str
@@ -34,13 +39,23 @@ class Source:
     params: dict
     adam: Adam | None
     notes: list[str]
+    other: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def network(self) -> Network:
+        return Network.from_meta(self.meta["network"])
 
     @property
     def config(self) -> DSTformerConfig:
-        return _config(self.meta["network"])
+        """The encoder's sizes."""
+        return self.network.encoder
 
     def __str__(self):
-        text = f"{self.where}: {params.describe(self.config)}"
+        network = self.network
+        text = f"{self.where}: {params.describe(network.encoder)}"
+        if network.head is not None:
+            sizes = ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network.head).items())
+            text += f"; head: {network.kind}, {sizes}"
         return "; ".join([text, *self.notes])
 
 
@@ -95,35 +110,34 @@ def _not_a_config(path):
 
 def _from_orbax(path, num_heads, which, backbone_only, optimizer):
     folder = checkpoint.find(path, which)
-    items = ("params", "other", "opt_state") if optimizer else ("params",)
+    items = ("params", "other", "opt_state") if optimizer else ("params", "other")
     try:
         with _without_warnings():
             meta, arrays = checkpoint.read(folder, items)
-        network = dict(meta["network"])
-        kind = network["kind"]
+        described = dict(meta["network"])
+        kind = described["kind"]
     except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
         line = (str(error).strip().splitlines() or [""])[0][:160]
         raise ValueError(
             f"the checkpoint {folder} cannot be read ({type(error).__name__}: {line})"
         ) from None
-    tree, notes, adam = arrays["params"], [], None
-    if kind != "dstformer":
-        if not (backbone_only and "dstformer" in network and "backbone" in tree):
-            raise ValueError(
-                f"{folder} holds a network of kind {kind!r}; with --backbone-only (in "
-                "Python backbone_only=True) its encoder can be used"
-            )
-        tree = tree["backbone"]
+    tree, other, notes, adam = arrays["params"], arrays["other"], [], None
+    if backbone_only and kind != "dstformer" and "backbone" in tree:
+        tree, other = tree["backbone"], {}
         notes.append(f"the encoder of a {kind} network")
-        network = {"kind": "dstformer", "dstformer": network["dstformer"]}
+        described = {"kind": "dstformer", "dstformer": described["dstformer"]}
     elif optimizer and arrays["opt_state"]:
         adam = optimizer_state.from_optax(arrays["opt_state"])
     if num_heads:
-        network["dstformer"] = {**network["dstformer"], "num_heads": num_heads}
-    source = Source(str(folder), {**meta, "network": network}, tree, adam, notes)
-    # Names and shapes against the network that meta describes.
-    params.to_params(params.to_torch(tree, names.network_rows(network)), source.config)
-    return source
+        described["dstformer"] = {**described["dstformer"], "num_heads": num_heads}
+    try:
+        network = Network.from_meta(described)
+        # Names and shapes against the network that meta describes.
+        rows = heads.network_rows(network)
+        params.to_network(params.to_torch(tree, rows, other), network, rows)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    return Source(str(folder), {**meta, "network": network.meta()}, tree, adam, notes, other)
 
 
 @contextlib.contextmanager
@@ -145,33 +159,27 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     notes = [*file.notes, *notes]
     tensors = {plain: file.tensors[name] for name, plain in table.items()}
     state = file.optimizer if optimizer else None
-    has_head = any(name.startswith("backbone.") for name in tensors)
-    if has_head and not backbone_only:
-        head = sorted({n.split(".")[1] for n in tensors if n.startswith("head.")})
-        raise ValueError(
-            f"the network has a head on its backbone (head.{', head.'.join(head)}), which this "
-            "version cannot read; --backbone-only (in Python backbone_only=True) takes its encoder"
-        )
-    if has_head:
-        left = [name for name in tensors if not name.startswith("backbone.")]
-        tensors = {
-            name.removeprefix("backbone."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("backbone.")
-        }
-        notes.append(f"the encoder alone, without {len(left)} tensors of the head")
-        state = None
-    recorded = None if has_head else _recorded(file)
+    with_head = heads.has_head(tensors)
+    recorded = _recorded(file)
+    if with_head and backbone_only:
+        below = [name for name in tensors if name.startswith("backbone.")]
+        notes.append(f"the encoder alone, without {len(tensors) - len(below)} tensors of the head")
+        tensors = {name.removeprefix("backbone."): tensors[name] for name in below}
+        state = recorded = None
     if recorded:
-        config = _config(recorded["network"])
+        network = Network.from_meta(recorded["network"])
         if num_heads:
-            config = dataclasses.replace(config, num_heads=num_heads)
+            encoder = dataclasses.replace(network.encoder, num_heads=num_heads)
+            network = dataclasses.replace(network, encoder=encoder)
     else:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        config = params.dstformer_config(shapes, num_heads)
+        network = heads.recognised(shapes, num_heads)
         if not num_heads:
-            notes.append(f"heads are not in the file, {config.num_heads} assumed")
-    tree, more = params.to_params(tensors, config, allow)
+            notes.append(f"heads are not in the file, {network.encoder.num_heads} assumed")
+    unused = heads.left_out(network, tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
+    rows = heads.network_rows(network)
+    trees, more = params.to_network(tensors, network, rows, allow)
     notes += more
     broken = sum(1 for array in tensors.values() if not np.isfinite(array).all())
     if broken:
@@ -180,12 +188,12 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     if state is not None and "MMPose's names" in notes:
         notes.append("its optimizer state is in another order and is left out")
     elif state is not None:
-        adam = optimizer_state.from_torch(state, names.dstformer_rows(config), tree)
+        adam = optimizer_state.from_torch(state, rows, trees["params"])
     if recorded:
-        meta = {**recorded, "network": {**recorded["network"], "dstformer": _sizes(config)}}
+        meta = {**recorded, "network": network.meta()}
     else:
-        meta = _meta(file, config, adam, state)
-    return Source(path, meta, tree, adam, notes)
+        meta = _meta(file, network, adam, state)
+    return Source(path, meta, trees["params"], adam, notes, trees["other"])
 
 
 def _recorded(file):
@@ -193,28 +201,17 @@ def _recorded(file):
     meta = file.record.get("meta") if isinstance(file.record, dict) else None
     network = meta.get("network") if isinstance(meta, dict) else None
     if isinstance(network, dict) and isinstance(network.get("dstformer"), dict):
-        return meta if network.get("kind") == "dstformer" else None
+        return meta
     return None
 
 
-def _config(network) -> DSTformerConfig:
-    try:
-        return DSTformerConfig(**network["dstformer"])
-    except TypeError as error:
-        raise ValueError(f"its network is of a newer version of this package ({error})") from None
-
-
-def _sizes(config):
-    return dataclasses.asdict(config)
-
-
-def _meta(file: WeightFile, config, adam, state):
+def _meta(file: WeightFile, network, adam, state):
     """A checkpoint's meta for a file that this package did not write.
 
     The optimizer's step is the step; torch's epoch counts finished epochs. `torch` keeps what has
     no other place here, so that the way back gives the same file.
     """
-    fields = {key: file.fields[key] for key in ("epoch", "lr", "min_loss") if key in file.fields}
+    fields = {key: file.fields[key] for key in _FIELDS if key in file.fields}
     rate = fields.get("lr")
     if isinstance(rate, Sequence):
         rate = rate[0]
@@ -229,7 +226,7 @@ def _meta(file: WeightFile, config, adam, state):
         "epoch": max(0, int(fields.get("epoch", 1)) - 1),
         "learning_rate": None if rate is None else float(rate),
         "task": "imported",
-        "network": {"kind": "dstformer", "dstformer": _sizes(config)},
+        "network": network.meta(),
         "config": {},
         "metrics": {},
         "torch": kept,

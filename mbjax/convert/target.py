@@ -6,7 +6,7 @@ import pathlib
 from etils import epath
 
 from mbjax.checkpoint import FOLDER, Checkpoints
-from mbjax.convert import names, optimizer_state, params, safetensors_io, torch_io
+from mbjax.convert import heads, names, optimizer_state, params, safetensors_io, torch_io
 from mbjax.convert.source import Source
 
 TORCH_ENDINGS = (".bin", ".pth", ".pt")
@@ -14,6 +14,8 @@ TORCH_ENDINGS = (".bin", ".pth", ".pt")
 # a run that say it (the release's min_loss is in mm), and what the release starts from.
 _SAVED = {
     "dstformer": ("model_pos", "min_loss", ("mpjpe_mm", "mpjpe", "error_mm"), 100000),
+    "action": ("model", "best_acc", ("top1",), 0),
+    "embed": ("model", "best_acc", ("accuracy",), 0),
 }
 
 
@@ -43,7 +45,7 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
     opt_state: object = {}
     if source.adam:
         opt_state = optimizer_state.to_optax(source.adam, source.params, clip_norm)
-    state = {"params": source.params, "other": {}, "opt_state": opt_state}
+    state = {"params": source.params, "other": source.other, "opt_state": opt_state}
     checkpoints = Checkpoints(out)
     try:
         checkpoints.save(state, source.meta)
@@ -56,9 +58,9 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
 def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) -> None:
     """Writes a PyTorch or safetensors file, told by its ending."""
     check(out)
-    network = source.meta["network"]
-    rows = names.network_rows(network)
-    tensors = params.to_torch(source.params, rows)
+    network = source.network
+    rows = heads.network_rows(network)
+    tensors = params.to_torch(source.params, rows, source.other)
     record = {"version": 1, "meta": source.meta}
     if pathlib.Path(out).suffix == ".safetensors":
         safetensors_io.write(out, tensors, record)
@@ -69,7 +71,7 @@ def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) 
     if source.adam:
         groups = _param_groups(source.meta, sum(row.item == "params" for row in rows))
         optimizer = optimizer_state.to_torch(source.adam, rows, groups)
-    container = _SAVED[network["kind"]][0]
+    container = _SAVED[network.kind][0]
     torch_io.write(out, tensors, _fields(source.meta), container, optimizer, record)
 
 

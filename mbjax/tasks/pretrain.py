@@ -296,7 +296,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
 
     if not config.evaluation.dir:
         raise ValueError("the config has no evaluation.dir; give --config.evaluation.dir=DATASET")
-    model = loading.load(path)
+    model = loading.load(path, kinds=("dstformer",))
     if config.evaluation.frames > model.config.maxlen:
         raise ValueError(
             f"{path} takes {model.config.maxlen} frames, evaluation.frames is "

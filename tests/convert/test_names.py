@@ -74,8 +74,3 @@ def test_mmposes_names():
     table, notes = names.normalised(map(recipes.mmpose_name, (row.torch for row in rows)))
     assert list(table.values()) == [row.torch for row in rows]
     assert notes == ["MMPose's names"]
-
-
-def test_other_kinds_of_network_are_refused():
-    with pytest.raises(ValueError, match="kind 'hands' cannot be written"):
-        names.network_rows({"kind": "hands"})

@@ -191,15 +191,6 @@ def test_numbers_that_are_none_are_said(tmp_path):
     assert "1 tensors hold NaN or infinite values" in source.read(tmp_path / "x.bin").notes
 
 
-def test_a_network_with_a_head():
-    file = recipes.GOLDEN / "action_class.bin"
-    with pytest.raises(ValueError, match="has a head on its backbone .head.bn.*--backbone-only"):
-        source.read(file)
-    read = source.read(file, num_heads=4, backbone_only=True)
-    assert read.config.dim_feat == 32
-    assert "the encoder alone, without 9 tensors of the head" in read.notes
-
-
 # --- bad files: one line each -----------------------------------------------------------------
 
 

@@ -31,10 +31,10 @@ def test_import_then_export(tmp_path, capsys):
     assert source.read(tmp_path / "x.safetensors").config.num_heads == 4
 
 
-def test_an_encoder_out_of_a_network_with_a_head(tmp_path, capsys):
+def test_a_network_with_a_head_and_its_encoder_alone(tmp_path, capsys):
     file = recipes.GOLDEN / "action_class.bin"
-    assert run("import", file, "--out", tmp_path / "run") == 1
-    assert "--backbone-only" in capsys.readouterr().err
+    assert run("import", file, "--out", tmp_path / "whole") == 0
+    assert "head: action, classes 11, hidden 96" in capsys.readouterr().out
     assert run("import", file, "--out", tmp_path / "run", "--num-heads", 4, "--backbone-only") == 0
     assert "without 9 tensors of the head" in capsys.readouterr().out
 

@@ -1,0 +1,109 @@
+"""Nets with a head: their tables of names, and how a file's tensors tell which net it is.
+
+To add a kind: its network in `models/networks.py`, an entry in HEADS here.
+"""
+
+import dataclasses
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+
+from mbjax.convert.names import Row, dstformer_rows, linear, under
+from mbjax.convert.params import dstformer_config
+from mbjax.models.action import ActionHeadConfig, EmbedHeadConfig
+from mbjax.models.networks import Network
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadFormat:
+    """rows: sizes of the head -> its table, without the beginning 'head.'. sizes: shapes of a
+    file's tensors under 'head.', without it -> sizes of the head, or None where it is another
+    kind's. left_out: patterns of names under 'head.' that a file may have and that are not used.
+    """
+
+    rows: Callable[[object], list[Row]]
+    sizes: Callable[[Shapes], object | None]
+    left_out: tuple[str, ...] = ()
+
+
+def batch_norm(torch: str, *path) -> list[Row]:
+    return [
+        Row(f"{torch}.weight", (*path, "scale")),
+        Row(f"{torch}.bias", (*path, "bias")),
+        Row(f"{torch}.running_mean", (*path, "mean"), item="other"),
+        Row(f"{torch}.running_var", (*path, "var"), item="other"),
+        Row(f"{torch}.num_batches_tracked", (*path, "batches"), item="other", counter=True),
+    ]
+
+
+def _action_rows(_head):
+    return batch_norm("bn", "bn") + linear("fc1", "fc1") + linear("fc2", "fc2")
+
+
+def _action_sizes(shapes: Shapes):
+    if "bn.weight" in shapes and "fc2.weight" in shapes and len(shapes["fc2.weight"]) == 2:
+        classes, hidden = shapes["fc2.weight"]
+        return ActionHeadConfig(classes=classes, hidden=hidden)
+    return None
+
+
+def _embed_rows(_head):
+    return linear("fc1", "fc1")
+
+
+def _embed_sizes(shapes: Shapes):
+    if set(shapes) <= {"fc1.weight", "fc1.bias"} and "fc1.weight" in shapes:
+        return EmbedHeadConfig(hidden=shapes["fc1.weight"][0])
+    return None
+
+
+HEADS: dict[str, HeadFormat] = {
+    "action": HeadFormat(_action_rows, _action_sizes),
+    "embed": HeadFormat(_embed_rows, _embed_sizes),
+}
+
+
+def network_rows(network: Network) -> list[Row]:
+    """The table of a network, in torch's order."""
+    rows = dstformer_rows(network.encoder)
+    if network.kind == "dstformer":
+        return rows
+    # The pose head of an encoder below another head gets no gradient.
+    rows = [dataclasses.replace(r, trained=r.path[0] != "head") for r in rows]
+    return under("backbone", rows) + under("head", HEADS[network.kind].rows(network.head))
+
+
+def has_head(names) -> bool:
+    return any(name.startswith("backbone.") for name in names)
+
+
+def recognised(shapes: Shapes, num_heads: int | None = None) -> Network:
+    """The network that a state dict of these names and shapes belongs to; ValueError, in one line.
+
+    num_heads: of the encoder's attention, 8 unless given.
+    """
+    if not has_head(shapes):
+        return Network(dstformer_config(shapes, num_heads))
+    encoder = dstformer_config(_below("backbone", shapes), num_heads)
+    head = _below("head", shapes)
+    for kind, form in HEADS.items():
+        sizes = form.sizes(head)
+        if sizes is not None:
+            return Network(encoder, kind, sizes)
+    raise ValueError(
+        f"the network has a head of no known kind on its backbone (head.{', head.'.join(head)}); "
+        "--backbone-only (in Python backbone_only=True) takes its encoder"
+    )
+
+
+def left_out(network: Network, names) -> set[str]:
+    """Those names of a file that its network has no use for."""
+    if network.kind == "dstformer":
+        return set()
+    patterns = HEADS[network.kind].left_out
+    return {n for n in names if any(fnmatch.fnmatchcase(n, f"head.{p}") for p in patterns)}
+
+
+def _below(name: str, shapes: Shapes) -> dict:
+    return {n.removeprefix(f"{name}."): s for n, s in shapes.items() if n.startswith(f"{name}.")}

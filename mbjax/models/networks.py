@@ -1,0 +1,60 @@
+"""The networks by the names that checkpoints know them by."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from flax import nnx
+
+from mbjax.models import action
+from mbjax.models.dstformer import DSTformer, DSTformerConfig
+
+# kind: (network, sizes of its head). The encoder alone, with its pose head, is 'dstformer'.
+WITH_HEAD: dict[str, tuple[type, type]] = {
+    "action": (action.ActionNet, action.ActionHeadConfig),
+    "embed": (action.EmbedNet, action.EmbedHeadConfig),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What a network is: its kind, its encoder's sizes, its head's. Goes into a checkpoint's meta.
+
+    ValueError, in one line, for a kind that is not known.
+    """
+
+    encoder: DSTformerConfig
+    kind: str = "dstformer"
+    head: object | None = None
+
+    def __post_init__(self):
+        if self.kind != "dstformer" and self.kind not in WITH_HEAD:
+            raise ValueError(
+                f"a network of kind {self.kind!r} is not known to this version; it knows "
+                f"dstformer, {', '.join(WITH_HEAD)}"
+            )
+
+    @classmethod
+    def from_meta(cls, meta: Mapping) -> "Network":
+        """The inverse of `meta`; ValueError where a newer version wrote it."""
+        kind = meta.get("kind")
+        try:
+            encoder = DSTformerConfig(**meta["dstformer"])
+            head = WITH_HEAD[kind][1](**meta["head"]) if kind in WITH_HEAD else None
+        except (TypeError, KeyError) as error:
+            raise ValueError(
+                f"its network is of a newer version of this package ({error})"
+            ) from None
+        return cls(encoder, kind, head)
+
+    def meta(self) -> dict:
+        meta = {"kind": self.kind, "dstformer": dataclasses.asdict(self.encoder)}
+        return meta if self.head is None else {**meta, "head": dataclasses.asdict(self.head)}
+
+    def make(self, rngs: nnx.Rngs) -> nnx.Module:
+        if self.kind == "dstformer":
+            return DSTformer(self.encoder, rngs=rngs)
+        return WITH_HEAD[self.kind][0](self.encoder, self.head, rngs=rngs)
+
+    def abstract(self) -> nnx.Module:
+        """The network with shapes for arrays."""
+        return nnx.eval_shape(lambda: self.make(nnx.Rngs(0)))

@@ -1,0 +1,72 @@
+"""Nets with a head: golden outputs, both ways, what is refused."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+import weight_recipes as recipes
+from test_torch_files import load, same_content, through_a_folder
+
+import mbjax
+from mbjax.convert import heads, params, source, target
+from mbjax.models.networks import Network
+
+FILES = {"action": "action_class", "embed": "action_embed"}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_golden_outputs(kind, golden, highest_precision):
+    model = mbjax.load(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4, verbose=False)
+    arrays = golden(f"{FILES[kind]}.npz")
+    here = jax.jit(lambda x: model(x))(arrays["x"])
+    # What golden/README asks for: float32 through the whole net.
+    np.testing.assert_allclose(here, arrays["y"], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_export_of_import_has_the_same_tensors_bit_for_bit(kind, tmp_path):
+    file = recipes.GOLDEN / f"{FILES[kind]}.bin"
+    there = through_a_folder(file, tmp_path)
+    assert there.pop("lr") == 0.0  # which the golden file does not say
+    assert same_content(load(file), there)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_safetensors_keep_the_statistics(kind, tmp_path):
+    read = source.read(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4)
+    target.to_file(read, tmp_path / "x.safetensors")
+    back = source.read(tmp_path / "x.safetensors")
+    assert back.network == read.network and back.network.kind == kind
+    assert recipes.same(back.params, read.params) and recipes.same(back.other, read.other)
+
+
+def test_the_encoder_alone():
+    file = recipes.GOLDEN / "action_class.bin"
+    read = source.read(file, num_heads=4, backbone_only=True)
+    assert read.network.kind == "dstformer" and read.config.dim_feat == 32
+    assert "the encoder alone, without 9 tensors of the head" in read.notes
+    with pytest.raises(ValueError, match="is a network of kind 'action'; needed: dstformer"):
+        mbjax.load(file, kinds=("dstformer",), verbose=False)
+
+
+def test_the_table_is_the_whole_network():
+    for kind in FILES:
+        network = source.read(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4).network
+        rows = heads.network_rows(network)
+        abstract = params.abstract(network)
+        for item in ("params", "other"):
+            paths = [path for path, _ in params.leaves(abstract[item])]
+            assert sorted(paths, key=str) == sorted(
+                (row.path for row in rows if row.item == item), key=str
+            )
+
+
+def test_a_head_of_no_known_kind_is_refused(tmp_path):
+    tensors = load(recipes.GOLDEN / "action_class.bin")["model"]
+    tensors["module.head.conv.weight"] = torch.ones(3)
+    del tensors["module.head.bn.weight"]
+    torch.save({"model": tensors}, tmp_path / "x.bin")
+    with pytest.raises(ValueError, match="head of no known kind .*conv.weight.*--backbone-only"):
+        source.read(tmp_path / "x.bin")
+    with pytest.raises(ValueError, match="of kind 'hands' is not known .*dstformer, action"):
+        Network.from_meta({"kind": "hands", "dstformer": {}})
