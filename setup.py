@@ -17,6 +17,7 @@ CORE = [
     "etils>=1.15",
     "google-crc32c>=1.9",
     "tensorboardX>=2.6.5",
+    "scipy>=1.17",
     "tqdm>=4.70",
     "matplotlib>=3.11",
     "pillow>=13",
@@ -25,6 +26,8 @@ CORE = [
 DATA = ["tensorflow-cpu>=2.21.0"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
+# Readers of what is written, from those who use these formats.
+READERS = ["bvhio>=1.5", "trc-data-reader>=0.4"]
 
 setup(
     name="mbjax",
@@ -44,7 +47,7 @@ setup(
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, "pytest>=9", "hypothesis>=6.170",
+        "test": [*DATA, *TORCH, *READERS, "pytest>=9", "hypothesis>=6.170",
                  "ruff>=0.17"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},

@@ -68,19 +68,22 @@ def load(path):
     if path.stat().st_size == 0:
         raise ValueError("the file is empty")
     with path.open("rb") as file:
-        try:
-            return _plain(_Unpickler(file).load(), depth=0)
-        except _Refused:
-            raise
-        # Rubbish may ask for any amount of memory, a whole file for more than there is.
-        except MemoryError as error:
-            raise ValueError(
-                "not a whole pickle, or too large for this machine's memory"
-            ) from error
-        # Bytes that are no pickle, or half of one, end in an error of almost any type.
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"not a whole pickle ({reason}); download it again") from error
+        return load_stream(file)
+
+
+def load_stream(file):
+    """The same of an open binary file."""
+    try:
+        return _plain(_Unpickler(file).load(), depth=0)
+    except _Refused:
+        raise
+    # Rubbish may ask for any amount of memory, a whole file for more than there is.
+    except MemoryError as error:
+        raise ValueError("not a whole pickle, or too large for this machine's memory") from error
+    # Bytes that are no pickle, or half of one, end in an error of almost any type.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"not a whole pickle ({reason}); download it again") from error
 
 
 def _plain(value, depth):

@@ -1,9 +1,9 @@
-"""Joint positions as a BVH file: rotations that make a T-pose take them, and lengths that vary.
+"""Joint positions as a BVH file: a skeleton of constant bones, and the rotations that move it.
 
 Shapes in names: T frames, J joints (mbjax.skeleton.JOINTS). y is up, right-handed.
-A network's limbs change their length a little from frame to frame, so every joint carries its
-position channels beside its rotations: read back, each joint is exactly where it was. The format:
-Meredith and Maddock, "Motion capture file formats explained" (2001).
+A network's limbs change their length a little from frame to frame; readers of BVH expect bones that
+do not. Bones have their median lengths here, so joints are a little off: `joint_errors` says by how
+much. The format: Meredith and Maddock, "Motion capture file formats explained" (2001).
 """
 
 import numpy as np
@@ -28,40 +28,60 @@ _END = 0.3
 def to_text(pose_TxJx3: np.ndarray, fps: float) -> str:
     """A BVH file of positions (T, 17, 3) in any unit, y up.
 
-    Offsets are the median lengths, in a T-pose. Channels of every joint are its position and its
-    rotation, Z then X then Y, in degrees, without jumps of a whole turn.
+    Offsets are near a T-pose. Channels are the root's position and every joint's rotation, Z then X
+    then Y, in degrees, without jumps of a whole turn.
     """
     pose_TxJx3 = np.asarray(pose_TxJx3, np.float64)
-    offsets_Jx3 = _offsets(pose_TxJx3)
-    turns_TxJx3x3 = _turns(pose_TxJx3, offsets_Jx3)
-    values_TxJx6 = np.zeros((*pose_TxJx3.shape[:2], 6))
+    offsets_Jx3, turns_TxJx3x3 = _fit(pose_TxJx3)
+    columns = [None] * NUM_JOINTS
     for joint, parent in enumerate(PARENTS):
         if joint == ROOT:
-            values_TxJx6[:, joint, :3] = pose_TxJx3[:, joint]
-            local_Tx3x3 = turns_TxJx3x3[:, joint]
+            angles_Tx3 = _angles_zxy(turns_TxJx3x3[:, joint])
+            columns[joint] = np.concatenate([pose_TxJx3[:, joint], angles_Tx3], axis=-1)
         else:
             to_parent_Tx3x3 = turns_TxJx3x3[:, parent].swapaxes(-1, -2)
-            bone_Tx3 = pose_TxJx3[:, joint] - pose_TxJx3[:, parent]
-            values_TxJx6[:, joint, :3] = np.einsum("tij,tj->ti", to_parent_Tx3x3, bone_Tx3)
-            local_Tx3x3 = to_parent_Tx3x3 @ turns_TxJx3x3[:, joint]
-        values_TxJx6[:, joint, 3:] = _angles_zxy(local_Tx3x3)
+            columns[joint] = _angles_zxy(to_parent_Tx3x3 @ turns_TxJx3x3[:, joint])
     order = []
     lines = ["HIERARCHY", *_hierarchy(ROOT, offsets_Jx3, 0, order)]
     lines += ["MOTION", f"Frames: {len(pose_TxJx3)}", f"Frame Time: {1 / fps:.8f}"]
-    rows = np.round(values_TxJx6[:, order], 6) + 0.0  # no "-0.000000"
-    for row in rows.reshape(len(pose_TxJx3), -1):
+    rows = np.concatenate([columns[joint] for joint in order], axis=-1)
+    for row in np.round(rows, 6) + 0.0:  # no "-0.000000"
         lines.append(" ".join(f"{value:.6f}" for value in row))
     return "\n".join(lines) + "\n"
 
 
-def _offsets(pose_TxJx3):
-    offsets_Jx3 = np.zeros((NUM_JOINTS, 3))
-    for joint, parent in enumerate(PARENTS):
+def joint_errors(pose_TxJx3: np.ndarray) -> np.ndarray:
+    """How far (T, J) each joint of the file is from where the motion has it, in its unit."""
+    pose_TxJx3 = np.asarray(pose_TxJx3, np.float64)
+    offsets_Jx3, turns_TxJx3x3 = _fit(pose_TxJx3)
+    rigid_TxJx3 = np.zeros_like(pose_TxJx3)
+    rigid_TxJx3[:, ROOT] = pose_TxJx3[:, ROOT]
+    for joint, parent in enumerate(PARENTS):  # parents stand before their children
         if joint != ROOT:
-            bone_Tx3 = pose_TxJx3[:, joint] - pose_TxJx3[:, parent]
-            length = np.median(np.linalg.norm(bone_Tx3, axis=-1))
-            offsets_Jx3[joint] = length * np.array(_DIRECTIONS[JOINTS[joint]])
-    return offsets_Jx3
+            bone_Tx3 = turns_TxJx3x3[:, parent] @ offsets_Jx3[joint]
+            rigid_TxJx3[:, joint] = rigid_TxJx3[:, parent] + bone_Tx3
+    return np.linalg.norm(rigid_TxJx3 - pose_TxJx3, axis=-1)
+
+
+def _fit(pose_TxJx3):
+    """Constant offsets (J, 3) and the turns (T, J, 3, 3) that bring them nearest to the motion.
+
+    Lengths are medians. Where several bones leave a joint, hips from the root say, the angles
+    between them are the mean of the motion's: begun in a T-pose, turned onto every frame, averaged.
+    """
+    bones_TxJx3 = pose_TxJx3 - pose_TxJx3[:, PARENTS]
+    lengths_Jx1 = np.median(np.linalg.norm(bones_TxJx3, axis=-1), axis=0)[:, None]
+    directions_Jx3 = np.array([_DIRECTIONS.get(name, (0, 0, 0)) for name in JOINTS], np.float64)
+    offsets_Jx3 = lengths_Jx1 * directions_Jx3
+    for own in (list(children) for children in _CHILDREN if len(children) > 1):
+        for _ in range(3):
+            turns_Tx3x3 = _best_rotation(offsets_Jx3[own], bones_TxJx3[:, own])
+            mean_Nx3 = np.einsum("tji,tnj->ni", turns_Tx3x3, bones_TxJx3[:, own])
+            reach_Nx1 = np.linalg.norm(mean_Nx3, axis=-1, keepdims=True)
+            usable_Nx1 = reach_Nx1 > 0
+            mean_Nx3 = lengths_Jx1[own] * mean_Nx3 / np.where(usable_Nx1, reach_Nx1, 1)
+            offsets_Jx3[own] = np.where(usable_Nx1, mean_Nx3, offsets_Jx3[own])
+    return offsets_Jx3, _turns(pose_TxJx3, offsets_Jx3)
 
 
 def _turns(pose_TxJx3, offsets_Jx3):
@@ -135,7 +155,8 @@ def _hierarchy(joint, offsets_Jx3, depth, order):
     yield f"{tab}{'JOINT' if depth else 'ROOT'} {JOINTS[joint]}"
     yield f"{tab}{{"
     yield f"{tab}  OFFSET {_triple(offsets_Jx3[joint])}"
-    yield (f"{tab}  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation")
+    place = "" if depth else "Xposition Yposition Zposition "
+    yield f"{tab}  CHANNELS {3 if depth else 6} {place}Zrotation Xrotation Yrotation"
     for child in _CHILDREN[joint]:
         yield from _hierarchy(child, offsets_Jx3, depth + 1, order)
     if not _CHILDREN[joint]:

@@ -10,12 +10,15 @@ import jax
 import numpy as np
 from flax import nnx
 
-from mbjax import joins, keypoint_files, tracking
+from mbjax import joins, keypoint_files, placement, tracking
 from mbjax.keypoint_files import Keypoints
 from mbjax.motion import Motion, PersonMotion, stature
 from mbjax.normalise import crop_scale
 from mbjax.skeleton import ROOT, from_layout, mirror
 
+# What is taken where intrinsics are given and these are not.
+ASSUMED_HEIGHT = 1.70
+ASSUMED_FPS = 30.0
 # Fewer visible joints than this in a whole track and mbjax.normalise.crop_scale says nothing.
 _MIN_VISIBLE = 4
 
@@ -28,6 +31,7 @@ def lift(
     person: int | None = None,
     fps: float | None = None,
     height: float | None = None,
+    intrinsics: tuple[float, float, float, float] | None = None,
     pixel: tuple[float, float] | None = None,
     image_size: tuple[float, float] | None = None,
     frame_step: int = 1,
@@ -41,6 +45,9 @@ def lift(
     model: what mbjax.load gives. source, layout, image_size: see mbjax.keypoint_files.read.
     person: only the one of this number. fps: of the video, where the file does not say it.
     height: of the person (all persons) in metres; the result is then in metres.
+    intrinsics: the camera's fx, fy, cx, cy in pixels; the result is then in metres in the camera's
+    space, each pose where it projects onto its keypoints. No picture tells a small person from one
+    who is far: without `height`, 1.70 m is assumed, and all distances are as wrong as that is.
     pixel: (width, height) of the image: normalise by it (centre, half its shorter side) instead of
     by the square round each person's track, and give pixels back.
     frame_step: frames between those the model is shown together, for one trained at a lower rate
@@ -59,11 +66,18 @@ def lift(
     and ValueError for options that make no sense.
     """
     _check_options(model, fps, height, pixel, frame_step, window, batch_size, reference_compat)
+    _check_intrinsics(intrinsics, pixel, reference_compat)
     if not isinstance(source, Keypoints):
         source = keypoint_files.read(source, layout, image_size or pixel)
     notes = list(source.notes)
+    tracks = _chosen(source, person)
+    largest = max(track.keypoints_NxKx3[..., 2].max() for track in tracks)
+    if largest > 1 and not reference_compat:
+        notes.append(f"confidences of up to {largest:.3g}; what passes 1 counts as 1")
     clips = []
-    for track in _chosen(source, person):
+    for track in tracks:
+        if image_size and not pixel:
+            _check_inside(track.keypoints_NxKx3, image_size, track.person)
         clip = _prepare(track, source.layout, pixel, reference_compat)
         if np.any(clip.input_TxJx3[..., 2] > 0):
             clips.append(clip)
@@ -79,19 +93,31 @@ def lift(
         poses = [_as_reference(predict, x_TxJx3, window, root_relative) for x_TxJx3 in inputs]
     else:
         poses, root_relative = _smooth(predict, inputs, window, frame_step, root_relative)
+    fps = fps or source.fps
+    if intrinsics:
+        if not height:
+            height = ASSUMED_HEIGHT
+            notes.append(f"height not given: {height:.2f} m assumed, which all distances go by")
+        if not fps:
+            notes.append(f"frame rate not given: {ASSUMED_FPS:g} assumed to smooth the path")
     persons, unit = [], "m" if height else "pixels" if pixel else "normalised"
     for clip, pose_TxJx3 in zip(clips, poses, strict=True):
         if height:
             pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3))
+            if intrinsics:
+                pose_TxJx3 = placement.place(
+                    pose_TxJx3, clip.keypoints_TxJx3, intrinsics, fps or ASSUMED_FPS
+                )
         elif pixel:
             pose_TxJx3 = pose_TxJx3 / clip.units_per_pixel
             if not root_relative:
                 pose_TxJx3 = pose_TxJx3 + [*clip.centre_2, 0]
         persons.append(clip.with_pose(pose_TxJx3.astype(np.float32)))
-    fps = fps or source.fps
+    placed = intrinsics is not None
     return Motion(
-        tuple(persons), unit, fps, source.layout, source.source, root_relative, tuple(notes)
-    )
+        tuple(persons), unit, fps, source.layout, source.source, root_relative and not placed,
+        placed, tuple(notes),
+    )  # fmt: skip
 
 
 def _check_options(model, fps, height, pixel, frame_step, window, batch_size, reference_compat):
@@ -108,6 +134,15 @@ def _check_options(model, fps, height, pixel, frame_step, window, batch_size, re
         raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen} frames")
     if reference_compat and (frame_step, window) != (1, None):
         raise ValueError("reference_compat has windows of its own; leave out frame_step and window")
+
+
+def _check_intrinsics(intrinsics, pixel, reference_compat):
+    if intrinsics is None:
+        return
+    if len(intrinsics) != 4 or not np.isfinite(intrinsics).all() or min(intrinsics[:2]) <= 0:
+        raise ValueError(f"intrinsics are {intrinsics}; they are fx, fy, cx, cy in pixels")
+    if pixel or reference_compat:
+        raise ValueError("intrinsics give metres; pixel and reference_compat do not go with them")
 
 
 def _chosen(keypoints, person):
@@ -149,7 +184,7 @@ def _prepare(track, layout, pixel, reference_compat):
     clip = _Clip(track, frames_T, filled_T, keypoints_TxJx3)
     seen_xy = keypoints_TxJx3[..., :2][keypoints_TxJx3[..., 2] > 0]
     if pixel:
-        _check_inside(seen_xy, pixel, track.person)
+        _check_inside(keypoints_TxJx3, pixel, track.person)
         clip.centre_2, clip.units_per_pixel = np.array(pixel) / 2, 2 / min(pixel)
         xy = (keypoints_TxJx3[..., :2] - clip.centre_2) * clip.units_per_pixel
         normalised = np.concatenate([xy, keypoints_TxJx3[..., 2:]], axis=-1)
@@ -164,14 +199,22 @@ def _prepare(track, layout, pixel, reference_compat):
     return clip
 
 
-def _check_inside(xy_Nx2, pixel, person):
-    """Whether this can be the image: detectors place a few joints past its border, not half."""
-    outside = ((xy_Nx2 < 0) | (xy_Nx2 > np.array(pixel))).any(-1)
-    if outside.mean() > 0.5:
+def _check_inside(keypoints_NxKx3, size, person):
+    outside = share_outside(keypoints_NxKx3, size)
+    if outside > 0.5:
         raise ValueError(
-            f"person {person}: {outside.mean():.0%} of the keypoints are outside an image of "
-            f"{pixel[0]:g} x {pixel[1]:g}; is this the size of the video that was detected on?"
+            f"person {person}: {outside:.0%} of the keypoints are outside an image of "
+            f"{size[0]:g} x {size[1]:g}; is this the size of the video that was detected on?"
         )
+
+
+def share_outside(keypoints_NxKx3: np.ndarray, size: tuple[float, float]) -> float:
+    """Of the visible keypoints, how many lie outside an image of (width, height): 0 to 1.
+
+    Detectors place a few past the border; where it is half of them, it is another image.
+    """
+    xy_Nx2 = keypoints_NxKx3[..., :2][keypoints_NxKx3[..., 2] > 0]
+    return float(((xy_Nx2 < 0) | (xy_Nx2 > np.array(size))).any(-1).mean()) if len(xy_Nx2) else 0.0
 
 
 # --- the model on windows ------------------------------------------------------------------------

@@ -14,6 +14,15 @@ def add(command) -> None:
     sub.add_argument("--person", type=int, metavar="ID", help="only this one (all)")
     sub.add_argument("--fps", type=float, help="of the video, where the file does not say")
     sub.add_argument("--height", type=float, metavar="M", help="of the person: results in metres")
+    sub.add_argument(
+        "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"),
+        help="of the camera, in pixels: results in metres, where the camera sees them; with "
+        "--height, or for a person of 1.70 m",
+    )  # fmt: skip
+    sub.add_argument(
+        "--focal", type=float, metavar="PX",
+        help="the same where only the focal length is known, of the image of --image-size",
+    )  # fmt: skip
     sub.add_argument("--out", default="motion", metavar="DIR", help="folder (%(default)s)")
     sub.add_argument(
         "--pixel", type=float, nargs=2, metavar=("W", "H"),
@@ -21,7 +30,7 @@ def add(command) -> None:
     )  # fmt: skip
     sub.add_argument(
         "--image-size", type=float, nargs=2, metavar=("W", "H"),
-        help="of coordinates that are shares of the image (MediaPipe)",
+        help="of the video that was detected on; MediaPipe's coordinates and --focal need it",
     )  # fmt: skip
     sub.add_argument(
         "--frame-step", type=int, default=1, metavar="N",
@@ -49,7 +58,8 @@ def _infer(args):
     model = loading.load(args.checkpoint, args.num_heads)
     motion = infer.lift(
         model, keypoints, person=args.person, fps=args.fps, height=args.height, pixel=args.pixel,
-        frame_step=args.frame_step, window=args.window, reference_compat=args.reference_compat,
+        intrinsics=_intrinsics(args), image_size=args.image_size, frame_step=args.frame_step,
+        window=args.window, reference_compat=args.reference_compat,
     )  # fmt: skip
     paths = motion_files.write_all(motion, args.out)
     root = "root at the origin" if motion.root_relative else "root moving"
@@ -65,12 +75,32 @@ def _infer(args):
         )
     for note in motion.notes:
         print(f"  {note}")
+    print(f"  motion.bvh has bones that do not stretch; its joints are {_bvh_error(motion)} off")
     # The files are there before anything is drawn, and stay if drawing fails.
     for path in paths:
         print(f"wrote {path}")
     if args.picture != "none":
         sys.stdout.flush()
         print(f"wrote {_draw(motion, paths[0].parent, args.picture)}")
+
+
+def _bvh_error(motion):
+    import numpy as np
+
+    from mbjax import bvh_writer
+    from mbjax.motion_files import y_up
+
+    errors = [bvh_writer.joint_errors(y_up(one.pose_TxJx3)).ravel() for one in motion]
+    mean = np.concatenate(errors).mean()
+    return f"{1000 * mean:.1f} mm" if motion.unit == "m" else f"{mean:.3g} ({motion.unit})"
+
+
+def _intrinsics(args):
+    if args.focal is None:
+        return args.intrinsics
+    if args.intrinsics or not args.image_size:
+        raise ValueError("--focal needs --image-size W H, and is instead of --intrinsics")
+    return (args.focal, args.focal, args.image_size[0] / 2, args.image_size[1] / 2)
 
 
 def _draw(motion, folder, kind):

@@ -6,10 +6,14 @@ What is read (found out by structure and by the number of keypoints, see mbjax.s
 - AlphaPose results and COCO results: a list of {image_id, keypoints (flat), score, idx};
 - MMPose predictions: {meta_info, instance_info: [{frame_id, instances: [...]}]}, and the lists
   that its inferencer writes;
-- OpenPose: a folder of *_keypoints.json, one per frame, or one such file;
+- OpenPose: a folder of *_keypoints.json, one per frame, or one such file; so write Pose2Sim and
+  others what rtmlib finds, and AlphaPose in its formats 'open' and 'cmu', which may be one file;
 - MediaPipe, which has no file format of its own: a list with one entry per frame, each a list of 33
   {x, y, visibility}, or {"pose_landmarks": that list, or a list of persons}, or null; also inside
   {"frames": list, "fps", "width", "height"};
+- rtmlib's keypoints (M, K, 2) and scores (M, K), and Detectron2's pred_keypoints (M, K, 3), under
+  these names: a list with an entry {keypoints, scores} or {pred_keypoints} per frame, one dict of
+  the whole, or an .npz; also the .npz that VideoPose3D's scripts write of Detectron's;
 - .npy or .npz: (T, K, 3), (T, M, K, 3) or (T, K, 2); an .npz may also hold `fps` and `layout`.
 """
 
@@ -18,7 +22,7 @@ import os
 
 import numpy as np
 
-from mbjax import keypoint_formats, tracking
+from mbjax import keypoint_arrays, keypoint_formats, tracking
 from mbjax.skeleton import LAYOUTS
 from mbjax.tracking import Observation
 
@@ -68,7 +72,7 @@ def read(
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
     try:
         found = (
-            keypoint_formats.from_array(source)
+            keypoint_arrays.from_array(source)
             if isinstance(source, np.ndarray)
             else keypoint_formats.open_source(source)
         )
@@ -92,8 +96,12 @@ def _settle(found, layout, image_size, where):
         for o in observations:
             o.keypoints_Kx3 = o.keypoints_Kx3[:count]
     layout = _layout(count, layout)
+    # Some write a person who is missed as NaN throughout; a single NaN is a mistake.
+    observations = [o for o in observations if not np.isnan(o.keypoints_Kx3[:, :2]).all()]
     for o in observations:
         _check(o)
+    if not observations:
+        raise ValueError("nobody in it: every keypoint is NaN; did the detector find anybody?")
     if found.unit_square:
         _to_pixels(observations, found.image_size or image_size)
     # A person without one visible keypoint is a person missed.
@@ -132,6 +140,11 @@ def _layout(count, layout):
     if names:
         raise ValueError(
             f"{count} keypoints could be {' or '.join(names)}; say which by layout= (--layout)"
+        )
+    if count == len(LAYOUTS["coco18"][0]):
+        raise ValueError(
+            "18 keypoints, and it is not OpenPose that wrote them; if they are those of its COCO "
+            "model all the same, say so by layout='coco18' (--layout coco18)"
         )
     known = ", ".join(f"{name} ({len(rule[0])})" for name, rule in LAYOUTS.items())
     raise ValueError(f"{count} keypoints are no layout known here; known: {known}")

@@ -1,52 +1,42 @@
-"""The forms in which detectors write 2D keypoints, each read into observations.
+"""The forms in which detectors write 2D keypoints as JSON, each read into observations.
 
 Shapes in names: K keypoints of the file's layout, 3 is x, y, confidence. What each form looks like
 is told in mbjax.keypoint_files, which is also what makes tracks of the observations. A reader gets
 parsed JSON and returns None where it is not of its form; ValueError where it is, but broken.
 """
 
-import dataclasses
 import json
 import pathlib
 import re
 
 import numpy as np
 
-from mbjax.skeleton import LAYOUTS
+from mbjax import keypoint_arrays
+from mbjax.keypoint_arrays import Found, numbers, rate
 from mbjax.tracking import Observation
 
+_IMAGE_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|mp4|avi|mov)$", re.IGNORECASE)
 # Numbers of frames and persons past this are hashes or times, not counts.
 _LARGEST = 2**53
-
-
-@dataclasses.dataclass
-class Found:
-    """What a file holds, before layout and tracks are settled. image_size: (width, height)."""
-
-    observations: list[Observation]
-    layout: str | None = None  # where the format itself says it
-    fps: float | None = None
-    unit_square: bool = False  # x, y are shares of the image
-    image_size: tuple[float, float] | None = None
 
 
 def open_source(source) -> Found:
     """A file or a folder, in whichever form it is."""
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        return _openpose_folder(path)
+        return _folder(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file or folder of 2D keypoints: {path}")
     if path.suffix in (".npy", ".npz"):
-        return _from_numpy(path)
+        return keypoint_arrays.from_numpy_file(path)
     data = _json(path)
-    for form in (_results, _mmpose, _openpose, _mediapipe):
+    for form in (_results, _mmpose, _openpose, _alphapose_by_image, _mediapipe, _arrays):
         found = form(data)
         if found is not None:
             return found
     raise ValueError(
-        "JSON, but no 2D keypoints that are known here; AlphaPose, COCO results, MMPose, OpenPose "
-        "and MediaPipe are"
+        "JSON, but no 2D keypoints that are known here; AlphaPose, COCO results, MMPose, OpenPose, "
+        "MediaPipe, rtmlib and Detectron2 are"
     )
 
 
@@ -58,14 +48,6 @@ def _json(path):
     if data in ([], {}, None):
         raise ValueError("empty: no keypoints in it; did the detector find anybody?")
     return data
-
-
-def _numbers(value, what):
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{what}: not a list of numbers") from None
-    return array
 
 
 def _integer(value):
@@ -87,11 +69,13 @@ def _results(data):
         return None
     if not all("keypoints" in e and "image_id" in e for e in data):
         return None
+    if all("scores" in e for e in data):
+        return None  # rtmlib's arrays, see _arrays
     frame_of = _frame_numbers([e["image_id"] for e in data])
     observations = []
     for entry in data:
         frame = frame_of[str(entry["image_id"])]
-        flat = _numbers(entry["keypoints"], f"frame {frame}: keypoints")
+        flat = numbers(entry["keypoints"], f"frame {frame}: keypoints")
         if flat.ndim != 1 or flat.size == 0 or flat.size % 3:
             raise ValueError(f"frame {frame}: {flat.size} numbers, not triples (x, y, confidence)")
         score = entry.get("score", 0.0)
@@ -107,7 +91,7 @@ def _frame_numbers(image_ids):
     names = list(dict.fromkeys(str(i) for i in image_ids))
     numbers = {}
     for name in names:
-        found = re.findall(r"\d+", re.sub(r"\.[A-Za-z]\w*$", "", name))
+        found = re.findall(r"\d+", _IMAGE_ENDING.sub("", name))
         if not found:
             break
         numbers[name] = int(found[-1])
@@ -150,12 +134,12 @@ def _mmpose(data):
 
 
 def _mmpose_person(frame, person):
-    points = _numbers(person["keypoints"], f"frame {frame}: keypoints")
+    points = numbers(person["keypoints"], f"frame {frame}: keypoints")
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise ValueError(f"frame {frame}: keypoints of shape {points.shape}, expected (K, 2 or 3)")
     if points.shape[1] == 2:
         scores = person.get("keypoint_scores", np.ones(len(points)))
-        scores = _numbers(scores, f"frame {frame}: keypoint_scores")
+        scores = numbers(scores, f"frame {frame}: keypoint_scores")
         if scores.shape != (len(points),):
             raise ValueError(f"frame {frame}: {scores.size} scores of {len(points)} keypoints")
         points = np.concatenate([points, scores[:, None]], axis=1)
@@ -183,38 +167,65 @@ def _mmpose_layout(meta, seventeen):
 # --- OpenPose -------------------------------------------------------------------------------------
 
 
-def _openpose_folder(path):
-    files = sorted(path.glob("*_keypoints.json"))
+def _folder(path):
+    """A file a frame: OpenPose's own names, or others' (Pose2Sim, AlphaPose) in the same form."""
+    files = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
     if not files:
         raise ValueError("a folder without *_keypoints.json files, which OpenPose writes")
-    frame_of = _frame_numbers([file.name.removesuffix("_keypoints.json") for file in files])
-    observations = []
+    frame_of = _frame_numbers([_frame_name(file) for file in files])
+    observations, layout = [], None
     for file in files:
         try:
-            found = _openpose(_json(file), frame_of[file.name.removesuffix("_keypoints.json")])
+            found = _openpose(_json(file), frame_of[_frame_name(file)])
             if found is None:
                 raise ValueError("no list 'people' in it: not written by OpenPose")
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
         observations += found.observations
-    return Found(observations)
+        layout = layout or found.layout
+    return Found(observations, layout)
+
+
+def _frame_name(file):
+    return file.name.removesuffix(".json").removesuffix("_keypoints")
 
 
 def _openpose(data, frame=0):
-    if not (isinstance(data, dict) and isinstance(data.get("people"), list)):
+    """One frame: {'people': [{'pose_keypoints_2d': flat}]}, AlphaPose's 'bodies' and 'joints'."""
+    if not isinstance(data, dict):
+        return None
+    if isinstance(data.get("people"), list):
+        persons, key = data["people"], "pose_keypoints_2d"
+    elif isinstance(data.get("bodies"), list):
+        persons, key = data["bodies"], "joints"
+    else:
         return None
     observations = []
-    for person in data["people"]:
-        if not isinstance(person, dict) or "pose_keypoints_2d" not in person:
-            raise ValueError("a person without pose_keypoints_2d")
-        flat = _numbers(person["pose_keypoints_2d"], "pose_keypoints_2d")
+    for person in persons:
+        if not isinstance(person, dict) or key not in person:
+            raise ValueError(f"a person without {key}")
+        flat = numbers(person[key], key)
         if flat.ndim != 1 or flat.size % 3:
             raise ValueError(f"{flat.size} numbers, not triples (x, y, confidence)")
         if flat.size:
             points = flat.reshape(-1, 3)
             identity = _integer(person.get("person_id"))
             observations.append(Observation(frame, identity, points, float(points[:, 2].mean())))
-    return Found(observations)
+    # Elsewhere 18 keypoints are anybody's; in this form they are those of OpenPose's COCO model.
+    eighteen = bool(observations) and len(observations[0].keypoints_Kx3) == 18
+    return Found(observations, layout="coco18" if eighteen else None)
+
+
+def _alphapose_by_image(data):
+    """AlphaPose's formats 'open' and 'cmu': {image name: what one frame of _openpose is}."""
+    if not (isinstance(data, dict) and all(isinstance(e, dict) for e in data.values())):
+        return None
+    frame_of = _frame_numbers(list(data))
+    found = [_openpose(entry, frame_of[name]) for name, entry in data.items()]
+    if any(one is None for one in found):
+        return None
+    layout = next((one.layout for one in found if one.layout), None)
+    return Found([o for one in found for o in one.observations], layout)
 
 
 # --- MediaPipe ------------------------------------------------------------------------------------
@@ -225,9 +236,9 @@ def _mediapipe(data):
     if isinstance(data, dict):
         if not isinstance(data.get("frames"), list):
             return None
-        fps = _rate(data.get("fps"))
+        fps = rate(data.get("fps"))
         if data.get("width") and data.get("height"):
-            size = tuple(_numbers([data["width"], data["height"]], "width, height"))
+            size = tuple(numbers([data["width"], data["height"]], "width, height"))
         data = data["frames"]
     if not isinstance(data, list):
         return None
@@ -246,58 +257,41 @@ def _mediapipe(data):
                 return None
             points = [(p["x"], p["y"], p.get("visibility", 1.0)) for p in person]
             if points:
-                points = _numbers(points, f"frame {frame}: landmarks")
+                points = numbers(points, f"frame {frame}: landmarks")
                 observations.append(Observation(frame, None, points))
     return Found(observations, fps=fps, unit_square=True, image_size=size)
 
 
-def _rate(value):
-    if value is None:
+# --- rtmlib and Detectron2 ------------------------------------------------------------------------
+
+_FRAME_KEYS = ("frame", "frame_id", "frame_idx", "frame_index", "image_id")
+
+
+def _arrays(data):
+    """What rtmlib (keypoints, scores) or Detectron2 (pred_keypoints) return, written as lists.
+
+    A list with an entry per frame, also inside {'frames': list, 'fps'}; or one dict of the whole.
+    """
+    fps = None
+    if isinstance(data, dict) and isinstance(data.get("frames"), list):
+        fps, data = rate(data.get("fps")), data["frames"]
+    elif isinstance(data, dict):
+        for key in ("pred_keypoints", "keypoints"):
+            if isinstance(data.get(key), list) and (key != "keypoints" or "scores" in data):
+                scores = data.get("scores") if key == "keypoints" else None
+                found = keypoint_arrays.by_frame(data[key], scores, key)
+                return keypoint_arrays.with_rate(found, rate(data.get("fps")))
         return None
-    rate = _numbers(value, "fps")
-    if rate.size != 1 or not np.isfinite(rate).all() or not 0 < rate.item() < 1e5:
-        raise ValueError(f"fps {value} makes no sense")
-    return float(rate.item())
-
-
-# --- numpy ----------------------------------------------------------------------------------------
-
-
-def _from_numpy(path):
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if path.suffix == ".npz" else {"keypoints": loaded}
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"cannot be read ({' '.join(str(error).split())})") from None
-    except Exception as error:  # zipfile and zlib have their own; each means a broken file
-        raise ValueError(f"a broken file ({error})") from None
-    fps, layout = _rate(arrays.pop("fps", None)), arrays.pop("layout", None)
-    if layout is not None and (layout := str(layout)) not in LAYOUTS:
-        raise ValueError(f"its layout {layout!r} is not known; known: {', '.join(LAYOUTS)}")
-    array = arrays.get("keypoints", next(iter(arrays.values())) if len(arrays) == 1 else None)
-    if array is None:
-        raise ValueError(f"arrays {sorted(arrays)}; call the one with the keypoints 'keypoints'")
-    return dataclasses.replace(from_array(array), layout=layout, fps=fps)
-
-
-def from_array(array: np.ndarray) -> Found:
-    """(T, K, 3), (T, M, K, 3), or without confidence (..., 2); all 0 is a person not there."""
-    shape = array.shape
-    if array.dtype.kind not in "fiu" or array.ndim not in (3, 4) or shape[-1] not in (2, 3):
-        raise ValueError(
-            f"an array {shape} of {array.dtype}; expected (frames, K, 2 or 3) or (frames, persons, "
-            "K, 2 or 3)"
-        )
-    array = np.asarray(array, np.float64)
-    if shape[-1] == 2:
-        there = (array != 0).any(axis=(-2, -1), keepdims=True)
-        array = np.concatenate([array, np.broadcast_to(there, (*shape[:-1], 1))], axis=-1)
-    one = array.ndim == 3
-    persons = array[:, None] if one else array
-    observations = [
-        Observation(t, m, points)
-        for t, row in enumerate(persons)
-        for m, points in enumerate(row)
-        if points.any()
-    ]
-    return Found(observations)
+    if not (isinstance(data, list) and data and all(isinstance(e, dict) for e in data)):
+        return None
+    key = "pred_keypoints" if all("pred_keypoints" in e for e in data) else "keypoints"
+    if not all(key in e and (key == "pred_keypoints" or "scores" in e) for e in data):
+        return None
+    name = next((name for name in _FRAME_KEYS if all(name in e for e in data)), None)
+    frames = None
+    if name:
+        frame_of = _frame_numbers([e[name] for e in data])
+        frames = [frame_of[str(e[name])] for e in data]
+    scores = [e["scores"] for e in data] if key == "keypoints" else None
+    found = keypoint_arrays.by_frame([e[key] for e in data], scores, key, frames)
+    return keypoint_arrays.with_rate(found, fps)

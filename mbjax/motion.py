@@ -46,7 +46,7 @@ class Motion:
     unit: 'normalised' (2 is the side of the square round the person's whole track), 'pixels' or
     'm'. fps: None if neither the file nor the user says it. notes: what a user should know.
     root_relative: every pose has its root at the origin; else the root moves, its depth counted
-    from the first frame's.
+    from the first frame's, or, where `placed`, from the camera.
     """
 
     persons: tuple[PersonMotion, ...]
@@ -55,6 +55,7 @@ class Motion:
     layout: str
     source: str
     root_relative: bool
+    placed: bool = False
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -59,7 +59,7 @@ def npz(motion: Motion, path: os.PathLike) -> None:
 
     person (R,), frame (R,), time (R,) in s (NaN where the rate is unknown), interpolated (R,), pose
     (R, 17, 3), keypoints (R, 17, 3) pixels and confidence; persons (M,), centre (M, 2),
-    units_per_pixel (M,); unit, fps (NaN: unknown), layout, source, joints, root_relative.
+    units_per_pixel (M,); unit, fps (NaN: unknown), layout, source, joints, root_relative, placed.
     """
     with open(path, "wb") as file:
         np.savez_compressed(
@@ -79,6 +79,7 @@ def npz(motion: Motion, path: os.PathLike) -> None:
             source=np.array(pathlib.PurePath(motion.source).name),
             joints=np.array(JOINTS),
             root_relative=np.array(motion.root_relative),
+            placed=np.array(motion.placed),
         )
 
 
@@ -126,7 +127,7 @@ def trc(motion: Motion, path: os.PathLike, one: PersonMotion) -> None:
 
 
 def bvh(motion: Motion, path: os.PathLike, one: PersonMotion) -> None:
-    """One person as BVH, y up, in the motion's unit; see mbjax.bvh_writer. A BVH has no gaps."""
+    """One person as BVH, y up, in the motion's unit; bones do not stretch (mbjax.bvh_writer)."""
     text = bvh_writer.to_text(y_up(one.pose_TxJx3), motion.fps or DEFAULT_FPS)
     pathlib.Path(path).write_text(text, encoding="utf-8")
 

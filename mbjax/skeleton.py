@@ -89,6 +89,10 @@ _BODY25_NAMES = (
     "rhip", "rknee", "rankle", "lhip", "lknee", "lankle", "reye", "leye", "rear", "lear",
     "lbigtoe", "lsmalltoe", "lheel", "rbigtoe", "rsmalltoe", "rheel",
 )  # fmt: skip
+_COCO18_NAMES = (
+    "nose", "neck", "rshoulder", "relbow", "rwrist", "lshoulder", "lelbow", "lwrist", "rhip",
+    "rknee", "rankle", "lhip", "lknee", "lankle", "reye", "leye", "rear", "lear",
+)  # fmt: skip
 _POSETRACK_NAMES = (
     "nose", "neck", "head", "lear", "rear", "lshoulder", "rshoulder", "lelbow", "relbow",
     "lwrist", "rwrist", "lhip", "rhip", "lknee", "rknee", "lankle", "rankle",
@@ -112,6 +116,8 @@ LAYOUTS = {
     "h36m17": (JOINTS, {}),
     "coco17": (_COCO_NAMES, _NO_TORSO),
     "halpe26": (_HALPE_NAMES, {"belly": ("root", "neck")}),
+    # OpenPose's COCO model; its neck is computed, and by AlphaPose from other points than these.
+    "coco18": (_COCO18_NAMES, _NO_TORSO),
     "body25": (_BODY25_NAMES, {"belly": ("root", "neck"), "head": ("leye", "reye")}),
     "posetrack17": (_POSETRACK_NAMES, {"root": _HIPS, "belly": (_HIPS, "neck")}),
     "mediapipe33": (_MEDIAPIPE_NAMES, _NO_TORSO),

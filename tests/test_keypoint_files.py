@@ -126,6 +126,126 @@ def test_every_form_gives_the_same_joints(tmp_path, form, layout):
     np.testing.assert_allclose(joints(found), expected(), atol=1e-9)
 
 
+def alphapose_18(points_TxKx3, list_key, point_key):
+    """AlphaPose's format open (people, pose_keypoints_2d) or cmu (bodies, joints)."""
+    return {
+        f"{t}.jpg": {"version": "AlphaPose v0.3", list_key: [{point_key: p.ravel().tolist()}]}
+        for t, p in enumerate(points_TxKx3)
+    }
+
+
+def rtmlib(points_TxKx3):
+    """Per frame, what the library returns: keypoints (M, K, 2) and scores (M, K)."""
+    return [
+        {"keypoints": p[None, :, :2].tolist(), "scores": p[None, :, 2].tolist()}
+        for p in points_TxKx3
+    ]
+
+
+def objects(entries):
+    array = np.empty(len(entries), object)
+    array[:] = entries
+    return array
+
+
+def detectron_npz(path, points_TxKx3, absent=()):
+    """As VideoPose3D's script for Detectron2 writes it."""
+    keypoints = np.empty((len(points_TxKx3), 2), object)
+    for t, p in enumerate(points_TxKx3):
+        four = np.stack([p[:, 0], p[:, 1], 0 * p[:, 2], p[:, 2]])[None].astype(np.float32)
+        keypoints[t, 0], keypoints[t, 1] = [], ([] if t in absent else four)
+    boxes = objects([[[], np.ones((1, 5))] for _ in points_TxKx3])
+    segments = objects([None] * len(points_TxKx3))
+    metadata = {"w": 640, "h": 480}
+    np.savez(path, boxes=boxes, segments=segments, keypoints=keypoints, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    "form, layout",
+    [
+        ("open", "coco18"), ("cmu", "coco18"), ("openpose", "coco18"), ("sep-json", "coco18"),
+        ("pose2sim", "halpe26"), ("rtmlib", "coco17"), ("rtmlib", "halpe26"),
+        ("rtmlib whole", "coco17"), ("rtmlib frames", "halpe26"), ("rtmlib npz", "coco17"),
+        ("rtmlib objects", "halpe26"), ("detectron2", "coco17"), ("detectron2 npz", "coco17"),
+        ("videopose3d", "coco17"),
+    ],
+)  # fmt: skip
+def test_forms_of_more_detectors_give_the_same_joints(tmp_path, form, layout):
+    points, atol = keypoints(layout), 1e-9  # float64 and JSON: rounding alone
+    frames = rtmlib(points)
+    if form == "open":
+        source = write(tmp_path, alphapose_18(points, "people", "pose_keypoints_2d"))
+    elif form == "cmu":
+        source = write(tmp_path, alphapose_18(points, "bodies", "joints"))
+    elif form == "openpose":
+        source = openpose(tmp_path / "json", points)
+    elif form in ("sep-json", "pose2sim"):
+        source = tmp_path / "cam1_json"
+        source.mkdir()
+        for t, p in enumerate(points):
+            data = {"version": 1.3, "people": [{"pose_keypoints_2d": p.ravel().tolist()}]}
+            if form == "sep-json":
+                data = alphapose_18(points, "bodies", "joints")[f"{t}.jpg"]
+            name = f"{t}.json" if form == "sep-json" else f"cam1.mp4_{t:06d}.json"
+            (source / name).write_text(json.dumps(data))
+    elif form == "rtmlib":
+        source = write(tmp_path, frames)
+    elif form == "rtmlib whole":
+        whole = {key: [frame[key] for frame in frames] for key in ("keypoints", "scores")}
+        source = write(tmp_path, whole)
+    elif form == "rtmlib frames":
+        source = write(tmp_path, {"fps": 50, "frames": frames})
+    elif form == "rtmlib npz":
+        source = tmp_path / "points.npz"
+        np.savez(source, keypoints=points[:, None, :, :2], scores=points[:, None, :, 2])
+    elif form == "rtmlib objects":
+        source = tmp_path / "points.npz"
+        xy, scores = objects(list(points[:, None, :, :2])), objects(list(points[:, None, :, 2]))
+        np.savez(source, keypoints=xy, scores=scores)
+    elif form == "detectron2":
+        entries = [{"pred_keypoints": [p.tolist()], "scores": [0.9]} for p in points]
+        source = write(tmp_path, entries)
+    elif form == "detectron2 npz":
+        source = tmp_path / "points.npz"
+        np.savez(source, pred_keypoints=points[:, None])
+    else:
+        source, atol = detectron_npz(tmp_path / "v.mp4.npz", points), 1e-4  # float32 of hundreds
+    found = keypoint_files.read(source)
+    assert found.layout == layout and len(found.tracks) == 1
+    assert list(found.tracks[0].frames_N) == list(range(12))
+    assert found.fps == (50 if form == "rtmlib frames" else None)
+    np.testing.assert_allclose(joints(found), expected(), atol=atol)
+
+
+def test_missed_frames_and_changing_numbers_of_persons_in_arrays(tmp_path):
+    points = keypoints("coco17")
+    found = keypoint_files.read(detectron_npz(tmp_path / "v.npz", points, absent=(3, 4)))
+    assert list(found.tracks[0].frames_N) == [0, 1, 2, *range(5, 12)]
+    frames, other = rtmlib(points), rtmlib(keypoints("coco17", x=600))
+    for t in range(4, 12):
+        for key in ("keypoints", "scores"):
+            frames[t][key] = other[t][key] + frames[t][key]  # and in another order
+    frames[2] = {"frame": 2, "keypoints": [], "scores": []}
+    for t, frame in enumerate(frames):
+        frame["frame"] = t + 10
+    found = keypoint_files.read(write(tmp_path, frames))
+    assert [list(track.frames_N) for track in found.tracks] == [
+        [10, 11, *range(13, 22)], list(range(14, 22)),
+    ]  # fmt: skip
+    np.testing.assert_allclose(joints(found), expected()[[0, 1, *range(3, 12)]], atol=1e-9)
+    padded = np.full((12, 2, 17, 3), np.nan)  # absent persons as NaN
+    padded[:, 0], padded[5:, 1] = points, keypoints("coco17", x=600)[5:]
+    found = keypoint_files.read(padded, layout="coco17")
+    assert [len(track.frames_N) for track in found.tracks] == [12, 7]
+    with pytest.raises(ValueError, match="frame 1: 17 scores of 34 keypoints"):
+        bad = rtmlib(points)
+        bad[1]["keypoints"] *= 2
+        keypoint_files.read(write(tmp_path, bad))
+    with pytest.raises(ValueError, match="every keypoint is NaN"):
+        keypoint_files.read(np.full((3, 17, 3), np.nan), layout="coco17")
+
+
 def test_two_persons_in_one_array_and_a_missing_one():
     array = np.stack([keypoints("coco17"), keypoints("coco17", x=500)], axis=1)
     array[3:6, 1] = 0
@@ -271,7 +391,8 @@ def negative():
         ([1, 2, 3], "no 2D keypoints that are known here"),
         (["a"], "no 2D keypoints that are known here"),
         ("17", "no 2D keypoints that are known here"),
-        (results(np.ones((3, 18, 3))), "18 keypoints are no layout known here; known: h36m17"),
+        (results(np.ones((3, 18, 3))), "18 keypoints, and it is not OpenPose.*--layout coco18"),
+        (results(np.ones((3, 19, 3))), "19 keypoints are no layout known here; known: h36m17"),
         (results(np.ones((3, 18, 2))), "12 keypoints are no layout"),
         (results(np.ones((3, 17, 3))) + results(np.ones((1, 26, 3))), "side by side"),
         (nan_json(), "frame 3, keypoint 2: nan is no number"),
@@ -314,7 +435,10 @@ def test_bad_arrays_and_folders(tmp_path):
         keypoint_files.read(tmp_path)
     objects = tmp_path / "objects.npy"
     np.save(objects, np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="not a list of numbers"):
+        keypoint_files.read(objects)
+    np.save(objects, np.array([print], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="cannot be read.*names builtins.print.*nothing.*was run"):
         keypoint_files.read(objects)
     for name in ("cut.npz", "cut.npy"):
         (tmp_path / name).write_bytes(b"PK\x03\x04broken")

@@ -1,14 +1,18 @@
-"""What is written is read back: by our own BVH parser, by hand, by numpy; and written whole."""
+"""What is written is read back: by readers of BVH and TRC from the index, by hand; and is whole."""
 
 import csv
+import dataclasses
 
+import bvhio
 import numpy as np
 import pytest
+import trc
+from scipy.spatial.transform import Rotation
 
 from data_prep.bvh_files import read_bvh
 from mbjax import bvh_writer, motion_files
 from mbjax.motion import Motion, PersonMotion
-from mbjax.skeleton import INDEX, JOINTS
+from mbjax.skeleton import INDEX, JOINTS, LIMBS, limb_lengths
 
 FRAMES = 25
 
@@ -98,54 +102,90 @@ def test_without_a_frame_rate_no_times_are_made_up(tmp_path):
 
 def test_trc_comes_back(tmp_path):
     motion_files.write_all(motion(), tmp_path)
+    read = trc.TRCData()
+    read.load(str(tmp_path / "motion.trc"))
+    assert read["NumFrames"] == FRAMES and read["Markers"] == list(JOINTS)
+    assert read["Units"] == "m" and read["DataRate"] == 25 and read["FileName"] == "motion.trc"
+    np.testing.assert_allclose(read["Time"], (4 + np.arange(FRAMES)) / 25)
+    pose = np.stack([read[name] for name in JOINTS], axis=1) * [1, -1, -1]
+    # Six decimals of metres: half a micrometre.
+    np.testing.assert_allclose(pose, person().pose_TxJx3, atol=6e-7)
+    # What the library does not look at: every line has as many columns, names stand above X.
     lines = (tmp_path / "motion.trc").read_text().split("\n")
-    assert lines[0] == "PathFileType\t4\t(X/Y/Z)\tmotion.trc"
-    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=True))
-    assert header["NumFrames"] == str(FRAMES) and header["NumMarkers"] == "17"
-    assert header["Units"] == "m" and float(header["DataRate"]) == 25
-    assert [name for name in lines[3].split("\t")[2:] if name] == list(JOINTS)
-    # A marker's name stands above its X; every line has as many columns.
     assert lines[3].split("\t")[2 + 3 * INDEX["nose"]] == "nose"
     assert len(lines[3].split("\t")) == len(lines[4].split("\t")) == 2 + 17 * 3
-    values = np.array([[float(v) for v in line.split("\t")] for line in lines[6:-1]])
-    assert list(values[:, 0]) == list(range(1, FRAMES + 1))
-    np.testing.assert_allclose(values[:, 1], (4 + np.arange(FRAMES)) / 25)
-    read = values[:, 2:].reshape(FRAMES, 17, 3) * [1, -1, -1]
-    # Six decimals of metres: half a micrometre.
-    np.testing.assert_allclose(read, person().pose_TxJx3, atol=6e-7)
 
 
-def test_bvh_comes_back(tmp_path):
-    motion_files.write_all(motion(), tmp_path)
-    bvh = read_bvh(tmp_path / "motion.bvh")
-    positions, turns = bvh.positions()
-    places = [bvh.place_of(name) for name in JOINTS]
-    read = positions[:, places] * [1, -1, -1]
-    assert bvh.fps == pytest.approx(25, rel=1e-6)  # 8 decimals of 1/25 s
-    # Six decimals of position and of degrees, each added up over six joints from root to wrist:
-    # 6 * (0.5e-6 + 0.5e-6 * pi/180 * 2 m) is below 4e-6.
-    np.testing.assert_allclose(read, person().pose_TxJx3, atol=4e-6)
-    assert sum(node.name.endswith(".end") for node in bvh.nodes) == 5
-    # Rotations carry the pose: a knee's turn points its offset along the shin.
-    pose = motion_files.y_up(person().pose_TxJx3.astype(float))
-    knee, ankle = bvh.place_of("lknee"), bvh.place_of("lankle")
-    along = turns[:, knee] @ bvh.nodes[ankle].offset_3
-    shin = pose[:, INDEX["lankle"]] - pose[:, INDEX["lknee"]]
-    along, shin = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (along, shin))
-    np.testing.assert_allclose(along, shin, atol=1e-5)  # six decimals over lengths of 0.4 m
-    assert np.abs(np.diff(bvh.values_TxD, axis=0)).max() < 180  # no jumps of a whole turn
+def rigid_person():
+    """Bones of constant lengths and constant angles at the hips and shoulders, all turning."""
+    rng = np.random.default_rng(3)
+    turns = Rotation.from_rotvec(np.cumsum(rng.normal(0, 0.1, (FRAMES, 17, 3)), axis=0))
+    turns = turns.as_matrix().reshape(FRAMES, 17, 3, 3)
+    rest = person(frames=1).pose_TxJx3[0] + rng.normal(0, 0.03, (17, 3))
+    pose = np.zeros((FRAMES, 17, 3))
+    pose[:, 0] = np.cumsum(rng.normal(0, 0.02, (FRAMES, 3)), axis=0)
+    for parent, joint in LIMBS:
+        pose[:, joint] = pose[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
+    return dataclasses.replace(person(), pose_TxJx3=pose.astype(np.float32))
+
+
+def bvh_positions(path):
+    """(T, 17, 3) in the camera's axes, and the frame time, by the library's own kinematics."""
+    whole = bvhio.readAsBvh(str(path))
+    root = bvhio.readAsHierarchy(str(path))
+    frames = []
+    for t in range(whole.FrameCount):
+        root.loadPose(t)
+        at = {joint.Name: joint.PositionWorld for joint, _, _ in root.layout()}
+        frames.append([list(at[name]) for name in JOINTS])
+    return np.array(frames) * [1, -1, -1], whole.FrameTime
+
+
+def test_bvh_of_a_rigid_body_comes_back(tmp_path):
+    one = rigid_person()
+    motion_files.write_all(motion(one), tmp_path)
+    read, frame_time = bvh_positions(tmp_path / "motion.bvh")
+    assert 1 / frame_time == pytest.approx(25, rel=1e-6)  # 8 decimals of 1/25 s
+    # The library computes in float32: six joints, each a few 1e-6 of a degree and of a metre off.
+    np.testing.assert_allclose(read, one.pose_TxJx3, atol=2e-5)
+    ours = read_bvh(tmp_path / "motion.bvh")
+    positions = ours.positions()[0][:, [ours.place_of(name) for name in JOINTS]] * [1, -1, -1]
+    np.testing.assert_allclose(positions, one.pose_TxJx3, atol=4e-6)  # the six decimals alone
+    assert sum(node.name.endswith(".end") for node in ours.nodes) == 5
+    # No jumps of a whole turn.
+    assert np.abs(np.diff(ours.values_TxD, axis=0)).max() < 180
+    assert bvh_writer.joint_errors(motion_files.y_up(one.pose_TxJx3)).max() < 1e-6  # float32
+
+
+def test_bvh_of_limbs_that_stretch_is_as_far_off_as_it_says(tmp_path):
+    """Bones of the file are constant, along the motion's own, and the error is reported."""
+    one = person()
+    motion_files.write_all(motion(one), tmp_path)
+    read, _ = bvh_positions(tmp_path / "motion.bvh")
+    lengths = limb_lengths(read)
+    assert np.ptp(lengths, axis=0).max() < 2e-5  # the library's float32
+    expected = np.median(limb_lengths(one.pose_TxJx3.astype(float)), axis=0)
+    np.testing.assert_allclose(lengths[0], expected, atol=2e-5)
+    errors = bvh_writer.joint_errors(motion_files.y_up(one.pose_TxJx3))
+    np.testing.assert_allclose(
+        np.linalg.norm(read - one.pose_TxJx3, axis=-1), errors, atol=2e-5
+    )
+    # Its limbs change by 15 cm and more; the error is the changes, summed from the root.
+    assert 0.01 < errors.mean() < 0.3 and not errors[:, 0].any()
+    thigh, ours = (p[:, INDEX["lknee"]] - p[:, INDEX["lhip"]] for p in (one.pose_TxJx3, read))
+    cosine = (thigh * ours).sum(-1) / np.linalg.norm(thigh, axis=-1) / np.linalg.norm(ours, axis=-1)
+    assert cosine.min() > 1 - 1e-6  # single bones point where the motion's do
 
 
 def test_bvh_of_a_tpose_has_no_rotations():
     offsets = {name: np.array(way, float) for name, way in bvh_writer._DIRECTIONS.items()}
     pose = np.zeros((2, 17, 3))
-    from mbjax.skeleton import LIMBS
-
     for parent, joint in LIMBS:
         pose[:, joint] = pose[:, parent] + 0.3 * offsets[JOINTS[joint]]
     lines = bvh_writer.to_text(pose, 30).split("\n")
-    values = np.array(lines[lines.index("MOTION") + 3].split(), float).reshape(17, 6)
-    np.testing.assert_allclose(values[:, 3:], 0, atol=2e-6)  # six decimals are written
+    values = np.array(lines[lines.index("MOTION") + 3].split(), float)
+    assert values.shape == (3 + 17 * 3,)
+    np.testing.assert_allclose(values[3:], 0, atol=2e-6)  # six decimals are written
 
 
 @pytest.mark.parametrize("frames", [1, 2])
@@ -158,7 +198,11 @@ def test_bvh_of_limbs_without_length_or_turned_right_round(tmp_path, frames):
     motion_files.write_all(motion(one), tmp_path)
     bvh = read_bvh(tmp_path / "motion.bvh")
     read = bvh.positions()[0][:, [bvh.place_of(name) for name in JOINTS]] * [1, -1, -1]
-    np.testing.assert_allclose(read, one.pose_TxJx3, atol=4e-6)  # as above
+    errors = bvh_writer.joint_errors(motion_files.y_up(one.pose_TxJx3))
+    # Six decimals of position and of degrees, added up over six joints from root to wrist.
+    np.testing.assert_allclose(
+        np.linalg.norm(read - one.pose_TxJx3, axis=-1), errors, atol=4e-6
+    )
 
 
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):

@@ -64,8 +64,8 @@ def test_posetrack_root_and_belly_take_the_smaller_confidence():
 
 
 def test_wrong_inputs_are_named():
-    with pytest.raises(ValueError, match="unknown layout 'coco18'; known: .*halpe26"):
-        skeleton.from_layout(np.zeros((18, 3)), "coco18")
+    with pytest.raises(ValueError, match="unknown layout 'coco19'; known: .*halpe26"):
+        skeleton.from_layout(np.zeros((18, 3)), "coco19")
     with pytest.raises(ValueError, match=r"coco17 has 17 keypoints .* \(18, 3\)"):
         skeleton.from_layout(np.zeros((18, 3)), "coco17")
     with pytest.raises(ValueError, match="expected 17 joints"):
