@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import animation, pyplot
 
 from mbjax.skeleton import LIMB_COLOURS, LIMBS
+from mbjax.whole_files import written_beside
 
 
 def curves(rows: list[dict], path: pathlib.Path, title: str = "") -> None:
@@ -134,7 +135,5 @@ def poses(
 
 
 def _save(path: pathlib.Path, write) -> None:
-    path = pathlib.Path(path)
-    beside = path.with_name(f".{path.stem}.new{path.suffix}")
-    write(beside)
-    beside.replace(path)
+    with written_beside(path) as beside:
+        write(beside)

@@ -8,6 +8,8 @@ import time
 
 from tqdm import tqdm
 
+from mbjax.whole_files import written_beside
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -57,9 +59,8 @@ def keep_until(path: pathlib.Path, step: int) -> None:
                 kept.append(line)
         except ValueError:
             continue  # the half line of a killed process
-    beside = path.with_suffix(".new")
-    beside.write_text("".join(kept))
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text("".join(kept))
 
 
 class Progress:

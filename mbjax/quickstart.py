@@ -9,6 +9,7 @@ import jax
 from mbjax import configuration, distributed, draw, train
 from mbjax.logs import format_time, read_metrics
 from mbjax.tasks import pretrain
+from mbjax.whole_files import written_beside
 
 _CORPUS = (
     "sample corpus: subject 1 of the CMU Graphics Lab motion capture database,\n"
@@ -42,9 +43,8 @@ def run(workdir: str, steps: int = 0) -> dict:
 
     metrics = {**result.metrics, "clips_per_second": result.clips_per_second}
     summary = {"steps": result.step, "device": jax.devices()[0].device_kind, **metrics}
-    beside = workdir / "summary.json.new"
-    beside.write_text(json.dumps(summary, indent=1))
-    beside.replace(workdir / "summary.json")
+    with written_beside(workdir / "summary.json") as beside:
+        beside.write_text(json.dumps(summary, indent=1))
     print(describe(summary, workdir, time.monotonic() - begun), flush=True)
     return summary
 

@@ -30,6 +30,7 @@ from mbjax.durations import Every
 from mbjax.logs import Progress, RunLog
 from mbjax.optimizer import names_of
 from mbjax.tasks import Task, TrainSource
+from mbjax.whole_files import written_beside
 
 # Exit status of a run that was told to stop and saved: start it again and it continues.
 EXIT_START_AGAIN = 75
@@ -426,9 +427,8 @@ def claim_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
                 + "; use another --workdir, or the settings it was begun with"
             )
         return
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(mine, indent=1))
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(mine, indent=1))
 
 
 def _differences(old, new, where="") -> list[str]:

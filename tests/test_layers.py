@@ -39,7 +39,15 @@ def test_torch_only_where_weights_are_read_and_in_the_twin():
 
 
 def test_the_ground_layer_knows_nothing_above_it():
-    for name in ("skeleton.py", "geometry.py", "normalise.py", "body.py", "body_files.py"):
+    ground = (
+        "whole_files.py",
+        "skeleton.py",
+        "geometry.py",
+        "normalise.py",
+        "body.py",
+        "body_files.py",
+    )
+    for name in ground:
         own = {n for n in files("*.py")[name] if n.startswith("mbjax.")}
         allowed = ("mbjax.skeleton", "mbjax.geometry", "mbjax.body", "mbjax.body_files")
         assert all(n.startswith(allowed) for n in own), (name, own)

@@ -1,10 +1,6 @@
-"""What a file of weights holds once read, whatever its format; and writing one whole."""
+"""What a file of weights holds once read, whatever its format."""
 
-import contextlib
 import dataclasses
-import os
-import pathlib
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -43,24 +39,3 @@ def as_float32(tensors: dict[str, np.ndarray], notes: list[str]) -> dict[str, np
     if widths:
         notes.append(f"{' and '.join(sorted(widths))} weights, used as float32")
     return result
-
-
-@contextlib.contextmanager
-def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A path to write to that becomes `path` when the block ends well, and is gone otherwise."""
-    path = pathlib.Path(path).expanduser()
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the file to write")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} to write {path.name} to does not exist")
-    # The ending stays: it is how libraries tell formats.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield beside
-        # Some writers make files for their owner alone.
-        umask = os.umask(0)
-        os.umask(umask)
-        beside.chmod(0o666 & ~umask)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -4,12 +4,12 @@ Shapes in names: N frames, T frames of a clip, J joints. The paper's numbers com
 with pairs of what another one found and where the joints truly were, this makes its table.
 """
 
-import pathlib
 
 import numpy as np
 
 from mbjax.data.corrupt import DetectionNoise
 from mbjax.skeleton import JOINTS, NUM_JOINTS
+from mbjax.whole_files import written_beside
 
 _FEWEST_FRAMES = 100
 
@@ -24,10 +24,8 @@ def main(pairs: str, out: str) -> None:
                 "(N,17,3) or (N,T,17,3): x, y, confidence, and true (N,17,2) or (N,T,17,2)"
             )
         noise, notes = fit(file["detected"], file["true"])
-    out = pathlib.Path(out)
-    beside = out.with_name(out.name + ".new")
-    beside.write_text(noise.to_json())
-    beside.replace(out)
+    with written_beside(out) as beside:
+        beside.write_text(noise.to_json())
     for joint, name in enumerate(JOINTS):
         mean, std = noise.mean_Jx2[joint], noise.std_Jx2[joint]
         print(
