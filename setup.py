@@ -47,7 +47,7 @@ setup(
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, *READERS, "pytest>=9", "hypothesis>=6.170",
+        "test": [*DATA, *TORCH, *READERS, "pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.170",
                  "ruff>=0.17"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
