@@ -32,6 +32,14 @@ def read_smpl(path, *, num_betas=10, dtype=np.float32):
     return _read_body(path, SMPL_JOINTS, num_betas, None, dtype)
 
 
+def read_smpl_arrays(path) -> dict[str, np.ndarray]:
+    """The arrays of a file of a body model by their published names, as they are stored.
+
+    `mbjax.body.Body.from_arrays` checks them. Errors as read_smpl.
+    """
+    return _read_members(path, PUBLISHED_NAMES)
+
+
 def read_smplh(path, dmpl_path=None, *, num_betas=16, num_dmpls=8, dtype=np.float32):
     """The SMPL+H body (52 joints), with num_dmpls soft-tissue directions if dmpl_path is given.
 
@@ -50,7 +58,7 @@ def read_smplh(path, dmpl_path=None, *, num_betas=16, num_dmpls=8, dtype=np.floa
 
 
 def _read_body(path, num_joints, num_betas, soft, dtype):
-    arrays = _read_members(path, PUBLISHED_NAMES)
+    arrays = read_smpl_arrays(path)
     body = Body.from_arrays(
         arrays, num_betas=num_betas, soft_Vx3xD=soft, dtype=dtype, where=str(path)
     )

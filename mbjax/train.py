@@ -392,6 +392,7 @@ def make_plan(task: Task, config) -> Plan:
             batch_size=task.sources[name].batch_size,
             from_epoch=task.sources[name].from_epoch,
             own_steps_per_epoch=task.sources[name].steps_per_epoch,
+            until_epoch=task.sources[name].until_epoch,
         )
         for name in config.pass_order
         if name in task.sources

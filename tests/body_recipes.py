@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from mbjax.body import Body
+
 SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 # 22 body joints, then five fingers of three joints on each wrist.
 SMPLH_PARENTS = SMPL_PARENTS[:22] + tuple(
@@ -51,6 +53,31 @@ def random_regressor(seed, body, bones, per_joint=40):
             0.1, 1, min(per_joint, len(close))
         )
     return regressor / regressor.sum(1, keepdims=True)
+
+
+def golden_body(seed):
+    """The dense random body of SMPL's size behind the golden meshes: (body, regressor, mean).
+
+    A recipe: the same draws in the same order, or another body comes out.
+    """
+    rng, V = np.random.default_rng(seed), 6890
+    arrays = {
+        "v_template": rng.normal(size=(V, 3)) * 0.3,
+        "shapedirs": rng.normal(size=(V, 3, 10)) * 0.02,
+        "posedirs": rng.normal(size=(V, 3, 207)) * 0.002,
+    }
+
+    def rows_to_one(rows):
+        return rows / rows.sum(1, keepdims=True)
+
+    arrays["J_regressor"] = rows_to_one(rng.uniform(size=(24, V)) ** 8)
+    arrays["weights"] = rows_to_one(rng.uniform(size=(V, 24)) ** 8)
+    parents = (2**32 - 1, 0, *SMPL_PARENTS[2:])
+    arrays["kintree_table"] = np.stack([parents, np.arange(24)]).astype(np.int64)
+    rng.integers(0, V, size=(13776, 3))  # faces
+    regressor = rows_to_one(rng.uniform(size=(17, V)) ** 8)
+    pose = np.tile(np.array([1.0, 0, 0, 1, 0, 0]), 24) + rng.normal(size=144) * 0.1
+    return Body.from_arrays(arrays), regressor, (pose, rng.normal(size=10) * 0.1)
 
 
 class Named:

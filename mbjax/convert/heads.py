@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mbjax.convert.names import Row, dstformer_rows, linear, under
 from mbjax.convert.params import dstformer_config
 from mbjax.models.action import ActionHeadConfig, EmbedHeadConfig
+from mbjax.models.mesh import MeshHeadConfig, RefineHeadConfig
 from mbjax.models.networks import Network
 
 Shapes = Mapping[str, Sequence[int]]
@@ -37,6 +38,14 @@ def batch_norm(torch: str, *path) -> list[Row]:
     ]
 
 
+def conv(torch: str, *path) -> list[Row]:
+    """A Conv1d: torch keeps (out, in, taps)."""
+    return [
+        Row(f"{torch}.weight", (*path, "kernel"), axes=(2, 1, 0)),
+        Row(f"{torch}.bias", (*path, "bias")),
+    ]
+
+
 def _action_rows(_head):
     return batch_norm("bn", "bn") + linear("fc1", "fc1") + linear("fc2", "fc2")
 
@@ -58,9 +67,43 @@ def _embed_sizes(shapes: Shapes):
     return None
 
 
+def _mesh_rows(_head):
+    mean = [Row(name, (name,), item="other") for name in ("init_pose", "init_shape")]
+    layers = linear("fc1", "fc1") + linear("fc2", "fc2")
+    norms = batch_norm("bn1", "bn1") + batch_norm("bn2", "bn2")
+    return (
+        mean
+        + layers
+        + norms
+        + linear("head_pose", "head_pose")
+        + linear("head_shape", "head_shape")
+    )
+
+
+def _mesh_sizes(shapes: Shapes):
+    if "head_shape.weight" in shapes and "fc1.weight" in shapes:
+        return MeshHeadConfig(hidden=shapes["fc1.weight"][0])
+    return None
+
+
+def _refine_rows(_head):
+    norms = batch_norm("bn1", "bn1") + batch_norm("bn2", "bn2")
+    return linear("fc1", "fc1") + conv("fc2", "fc2") + norms + conv("head_pose", "head_pose")
+
+
+def _refine_sizes(shapes: Shapes):
+    if len(shapes.get("fc2.weight", ())) == 3 and len(shapes.get("head_pose.weight", ())) == 3:
+        return RefineHeadConfig(hidden=shapes["fc2.weight"][0])
+    return None
+
+
+# The release's mesh nets keep the whole body model among their weights; it is read from its own
+# files here (`convert.smpl_buffers` writes it).
 HEADS: dict[str, HeadFormat] = {
     "action": HeadFormat(_action_rows, _action_sizes),
     "embed": HeadFormat(_embed_rows, _embed_sizes),
+    "mesh": HeadFormat(_mesh_rows, _mesh_sizes, ("smpl.*",)),
+    "mesh_refine": HeadFormat(_refine_rows, _refine_sizes, ("smpl.*", "init_pose", "init_shape")),
 }
 
 

@@ -16,6 +16,8 @@ _SAVED = {
     "dstformer": ("model_pos", "min_loss", ("mpjpe_mm", "mpjpe", "error_mm"), 100000),
     "action": ("model", "best_acc", ("top1",), 0),
     "embed": ("model", "best_acc", ("accuracy",), 0),
+    "mesh": ("model", "best_jpe", ("mpjpe",), 9999.0),
+    "mesh_refine": ("model", "best_jpe", ("mpjpe",), 9999.0),
 }
 
 

@@ -20,7 +20,8 @@ class Source:
 
     records: how many it has; batch_size: rows of its global batch; from_epoch: the curriculum's
     switch, the first epoch (from 0) that it takes part in. own_steps_per_epoch: how many steps
-    an epoch has of it; 0 for one pass over its records.
+    an epoch has of it; 0 for one pass over its records. until_epoch: the first epoch that it takes
+    no part in any more; 0 for none.
     """
 
     name: str
@@ -28,11 +29,15 @@ class Source:
     batch_size: int
     from_epoch: int = 0
     own_steps_per_epoch: int = 0
+    until_epoch: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
         # Records left over at the end of a pass open the next: none is dropped for good.
         return self.own_steps_per_epoch or max(1, self.records // self.batch_size)
+
+    def active(self, epoch: int) -> bool:
+        return self.from_epoch <= epoch and (not self.until_epoch or epoch < self.until_epoch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Plan:
 
     order: 'sequential' passes over the sources one after another within an epoch, in the order
     given (the release's); 'interleaved' spreads each source's steps evenly over the epoch.
-    Epochs grow when a source joins; `epochs` bounds the run.
+    Epochs grow when a source joins and shrink when one leaves; `epochs` bounds the run.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int, epochs: int, order="sequential"):
@@ -64,12 +69,15 @@ class Plan:
             raise ValueError("no source takes part in the first epoch; set from_epoch to 0 for one")
         self.sources = {source.name: source for source in sources}
         self.seed, self.epochs, self.order = seed, epochs, order
-        # Epochs between two joins are alike: one line-up each, and where in the run it begins.
-        joins = sorted({min(source.from_epoch, epochs) for source in sources} | {epochs})
+        # Epochs between two changes are alike: one line-up each, and where in the run it begins.
+        changes = {source.from_epoch for source in sources} | {s.until_epoch for s in sources}
+        changes = sorted({0, epochs} | {change for change in changes if change < epochs})
         self._phases = []
         begin = 0
-        for first, last in itertools.pairwise(joins):
-            active = [source for source in sources if source.from_epoch <= first]
+        for first, last in itertools.pairwise(changes):
+            active = [source for source in sources if source.active(first)]
+            if not active:
+                raise ValueError(f"no source takes part in epoch {first}; see until_epoch")
             lineup = _LINEUPS[order](active)
             before = {source.name: self._steps_before(source, first) for source in active}
             self._phases.append((begin, first, last, lineup, before))

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 
 from flax import nnx
 
-from mbjax.models import action
+from mbjax.models import action, mesh
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 
 # kind: (network, sizes of its head). The encoder alone, with its pose head, is 'dstformer'.
 WITH_HEAD: dict[str, tuple[type, type]] = {
     "action": (action.ActionNet, action.ActionHeadConfig),
     "embed": (action.EmbedNet, action.EmbedHeadConfig),
+    "mesh": (mesh.MeshNet, mesh.MeshHeadConfig),
+    "mesh_refine": (mesh.RefineNet, mesh.RefineHeadConfig),
 }
 
 

@@ -30,6 +30,7 @@ class TrainSource:
     batch_size: int
     from_epoch: int = 0
     steps_per_epoch: int = 0
+    until_epoch: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

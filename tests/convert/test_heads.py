@@ -11,10 +11,12 @@ import mbjax
 from mbjax.convert import heads, params, source, target
 from mbjax.models.networks import Network
 
-FILES = {"action": "action_class", "embed": "action_embed"}
+FILES = {
+    "action": "action_class", "embed": "action_embed", "mesh": "mesh", "mesh_refine": "mesh_refine",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", ["action", "embed"])
 def test_golden_outputs(kind, golden, highest_precision):
     model = mbjax.load(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4, verbose=False)
     arrays = golden(f"{FILES[kind]}.npz")
@@ -27,8 +29,10 @@ def test_golden_outputs(kind, golden, highest_precision):
 def test_export_of_import_has_the_same_tensors_bit_for_bit(kind, tmp_path):
     file = recipes.GOLDEN / f"{FILES[kind]}.bin"
     there = through_a_folder(file, tmp_path)
-    assert there.pop("lr") == 0.0  # which the golden file does not say
-    assert same_content(load(file), there)
+    here = load(file)
+    for name in set(there) - set(here):  # which the golden file does not say
+        assert there.pop(name) in ({"lr": 0.0, "epoch": 1, "best_jpe": 9999.0}[name],)
+    assert same_content(here, there)
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -44,6 +44,16 @@ def test_order_within_an_epoch():
     assert [mixed[i].source for i in range(6)] == ["b", "a", "b", "b", "a", "b"]
 
 
+def test_a_source_can_leave():
+    plan = Plan([Source("h36m", 4, 2, until_epoch=2), Source("pw3d", 6, 2, 1)], 0, 3)
+    names = [plan[i].source for i in range(plan.total_steps)]
+    assert names == ["h36m"] * 2 + ["h36m"] * 2 + ["pw3d"] * 3 + ["pw3d"] * 3
+    assert [plan[i].count for i in range(7, 10)] == [3, 4, 5]
+    np.testing.assert_array_equal(plan.epoch_starts(), [0, 2, 7])
+    with pytest.raises(ValueError, match="no source takes part in epoch 2"):
+        Plan([Source("h36m", 4, 2, until_epoch=2)], 0, 3)
+
+
 def test_a_step_says_the_same_in_any_order_and_in_another_process():
     def plan():
         return Plan([Source("a", 1000, 64), Source("b", 50, 16, 2)], 7, 5)

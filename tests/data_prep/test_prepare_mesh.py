@@ -4,42 +4,17 @@ import pickle
 import shutil
 from pathlib import Path
 
+import body_recipes
 import h36m_recipes
 import numpy as np
 import pytest
 from corpus_runs import run
 
 from data_prep import mesh
-from mbjax.body import Body
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # float32 on both sides, of numbers of about 1 and of angles of a few radians.
 FLOAT32 = {"rtol": 1e-6, "atol": 2e-7}
-
-SMPL_PARENTS = (0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
-
-
-def golden_body(seed):
-    """The dense random body of SMPL's size behind the golden joints, and its joint regressor.
-
-    A recipe: the same draws in the same order, or another body comes out.
-    """
-    rng, V = np.random.default_rng(seed), 6890
-    arrays = {
-        "v_template": rng.normal(size=(V, 3)) * 0.3,
-        "shapedirs": rng.normal(size=(V, 3, 10)) * 0.02,
-        "posedirs": rng.normal(size=(V, 3, 207)) * 0.002,
-    }
-
-    def rows_to_one(rows):
-        return rows / rows.sum(1, keepdims=True)
-
-    arrays["J_regressor"] = rows_to_one(rng.uniform(size=(24, V)) ** 8)
-    arrays["weights"] = rows_to_one(rng.uniform(size=(V, 24)) ** 8)
-    parents = (2**32 - 1, *SMPL_PARENTS[1:])
-    arrays["kintree_table"] = np.stack([parents, np.arange(24)]).astype(np.int64)
-    rng.integers(0, V, size=(13776, 3))  # faces
-    return Body.from_arrays(arrays), rows_to_one(rng.uniform(size=(17, V)) ** 8)
 
 
 def test_clips_of_the_release_and_their_joints(tmp_path):
@@ -51,7 +26,7 @@ def test_clips_of_the_release_and_their_joints(tmp_path):
         np.testing.assert_allclose(np.stack([r[ours] for r in test]), golden[theirs], **FLOAT32)
     assert not result.left_out
 
-    body, regressor = golden_body(int(golden["body_seed"]))
+    body, regressor, _ = body_recipes.golden_body(int(golden["body_seed"]))
     for record, joints_mm in zip(test, golden["kp_3d"], strict=True):
         verts, _ = body(record["theta"][:, :72], record["theta"][:, 72:])
         joints = np.einsum("jv,tvc->tjc", regressor, verts.astype(np.float64)) * 1000
