@@ -65,7 +65,7 @@ class Report:
     metrics: Mapping
 
 
-TASKS = {"pretrain": "mbjax.tasks.pretrain"}
+TASKS = {"pretrain": "mbjax.tasks.pretrain", "pose3d": "mbjax.tasks.pose3d"}
 
 
 def find(name: str) -> ModuleType:

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mbjax import distributed, losses, metrics, optimizer, skeleton
+from mbjax import distributed, losses, metrics, skeleton
 from mbjax.data import augment, corrupt
 from mbjax.data.feed import ClipLoader, every_example, to_devices
 from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows, merge_windows
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.normalise import crop_scale_3d
-from mbjax.tasks import Report, Task, TrainSource
+from mbjax.tasks import Report, Task, TrainSource, lifting
 
 _FIELD = {"3d": "pose", "2d": "keypoints"}
 
@@ -69,38 +69,14 @@ def bare_task(config, sources, evaluate=None) -> Task:
         name="pretrain",
         make_model=lambda rngs: DSTformer(network, rngs=rngs),
         sources=sources,
-        optimizer=lambda plan: release_optimizer(config, plan),
+        optimizer=lambda plan: lifting.release_optimizer(config, plan),
         describe={"kind": "dstformer", "dstformer": dict(config.model)},
         evaluate=evaluate,
         best="error_mm" if evaluate else None,
     )
 
 
-def release_optimizer(config, plan):
-    """AdamW on every parameter as the config says; (transformation, schedule)."""
-    schedule = optimizer.learning_rate(
-        config.learning_rate,
-        config.rate_decay_per_epoch,
-        plan.epoch_starts(),
-        config.warmup_steps,
-        plan.total_steps if config.cosine else 0,
-    )
-    return optimizer.adamw(schedule, config.weight_decay, config.clip_norm), schedule
-
-
 # --- losses -----------------------------------------------------------------------------------
-
-
-def _ramp(config, progress):
-    """0 before ramp_begin of the run, 1 from ramp_end on; without a ramp, 1 throughout."""
-    begin, end = config.ramp_begin, config.ramp_end
-    if end <= 0:
-        return 1.0
-    return jnp.clip((progress - begin) / max(end - begin, 1e-9), 0.0, 1.0)
-
-
-def _clean_input(xy_BxTxJx2):
-    return jnp.concatenate([xy_BxTxJx2, jnp.ones_like(xy_BxTxJx2[..., :1])], axis=-1)
 
 
 def _corrupted(config, source, noise, keys_Bx2, clean_BxTxJx3, ramp):
@@ -117,26 +93,14 @@ def _corrupted(config, source, noise, keys_Bx2, clean_BxTxJx3, ramp):
     return x[..., : config.model.dim_in]
 
 
-def _target(config, pose_BxTxJx3):
-    """Root-relative per frame, or with depth relative to the root of the first frame."""
-    if config.root_relative:
-        return skeleton.root_relative(pose_BxTxJx3)
-    return pose_BxTxJx3.at[..., 2].add(-pose_BxTxJx3[:, :1, :1, 2])
-
-
 def loss_3d(config, source, noise, model, batch, keys_B, progress):
     keys_Bx6 = jax.vmap(lambda key: jax.random.split(key, 6))(keys_B)
-    ramp = _ramp(config, progress)
+    ramp = lifting.ramp(config, progress)
     pose_BxTxJx3 = augmented(config.augment, keys_Bx6[:, :4], batch["pose"])
-    x = _clean_input(pose_BxTxJx3[..., :2])
+    x = lifting.clean_input(pose_BxTxJx3[..., :2])
     x = _corrupted(config, source, noise, keys_Bx6[:, 4:], x, ramp)
-    weights = dict(config.loss)
-    if config.ramp_end > 0:
-        # A small pose has a large gradient of the scale loss, which at the start would drown the
-        # others and leave it small; a heavy velocity loss would hold depth at zero.
-        for term, first in config.ramp_from.items():
-            weights[term] = first + (weights[term] - first) * ramp
-    return losses.pose_loss(model(x), _target(config, pose_BxTxJx3), weights)
+    target = lifting.target(pose_BxTxJx3, config.root_relative)
+    return losses.pose_loss(model(x), target, lifting.loss_weights(config, progress))
 
 
 def augmented(options, keys_Bx4, pose_BxTxJx3):
@@ -161,7 +125,7 @@ def loss_2d(config, source, noise, model, batch, keys_B, progress):
     keypoints_BxTxJx3 = batch["keypoints"]
     if config.augment.mirror:
         keypoints_BxTxJx3 = augment.random_mirror(keys_Bx3[:, 0], keypoints_BxTxJx3)
-    ramp = _ramp(config, progress)
+    ramp = lifting.ramp(config, progress)
     x = _corrupted(config, source, noise, keys_Bx3[:, 1:], keypoints_BxTxJx3, ramp)
     target_BxTxJx2 = keypoints_BxTxJx3[..., :2]
     if config.root_relative:
@@ -215,7 +179,7 @@ class Evaluation:
                 return seen, jnp.float32(1)
 
             pose, scale_B = jax.vmap(see)(batch["pose"], batch["view"])
-            clean = _clean_input(pose[..., :2])
+            clean = lifting.clean_input(pose[..., :2])
 
             def example_keys(number):  # of the example: the same whatever the batch size
                 return jax.random.split(jax.random.fold_in(jax.random.key(0), number))
@@ -228,7 +192,7 @@ class Evaluation:
                 x = x[..., : config.model.dim_in]
                 if not config.evaluation.flip:
                     return model(x)
-                return (model(x) + skeleton.mirror(model(skeleton.mirror(x)))) / 2
+                return lifting.mirror_averaged(model, x)
 
             outputs = (pose, lift(clean), lift(noisy))
             unit_B = (batch["metres"] / scale_B)[:, None, None, None]

@@ -55,15 +55,6 @@ def test_3d_source_projects_its_clip_and_is_root_relative(plain):
     )
 
 
-def test_global_target_keeps_the_path_and_starts_depth_at_the_root(plain):
-    plain.root_relative = False
-    pose = jax.random.normal(jax.random.key(1), (2, 9, 17, 3))
-    target = pretrain._target(plain, pose)
-    np.testing.assert_array_equal(target[..., :2], pose[..., :2])
-    np.testing.assert_array_equal(target[:, 0, 0, 2], 0)
-    np.testing.assert_allclose(target[:, 5, 3, 2], pose[:, 5, 3, 2] - pose[:, 0, 0, 2], rtol=1e-6)
-
-
 def test_2d_source_weighs_by_the_confidence_before_corruption(plain):
     plain.noise = True  # the source decides
     keypoints = jax.random.uniform(jax.random.key(1), (4, 9, 17, 3))
