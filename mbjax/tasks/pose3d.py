@@ -14,7 +14,6 @@ import numpy as np
 from flax import nnx
 
 from mbjax import distributed, losses
-from mbjax.convert.files import written_beside
 from mbjax.data import augment, sample_pairs
 from mbjax.data.feed import ClipLoader
 from mbjax.data.records import RecordReader
@@ -23,6 +22,7 @@ from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.skeleton import NUM_JOINTS
 from mbjax.tasks import Report, Task, TrainSource, downstream, lifting, writable
 from mbjax.tasks.pose3d_evaluation import Evaluation
+from mbjax.whole_files import written_beside
 
 
 def make_task(config) -> Task:
@@ -172,7 +172,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
             "'mbjax prepare h36m'"
         )
     folder = writable(out)
-    model = loading.load(path)
+    model = loading.load(path, kinds=("dstformer",))
     if model.config.num_joints != NUM_JOINTS or model.config.dim_in not in (2, 3):
         raise ValueError(
             f"{path} takes {model.config.num_joints} joints of {model.config.dim_in} channels; "
