@@ -18,6 +18,17 @@ FOLDER = "checkpoints"
 _ARRAYS = ("params", "other", "opt_state")
 
 
+class _Manager(ocp.CheckpointManager):
+    """Leaves the preemption service to the loop.
+
+    Orbax also asks it, in a thread and with the number of the step that it has just finished to
+    write, and the service takes the last number it hears for the step the process is at.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """The checkpoints in one work folder.
 
@@ -40,7 +51,7 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             self.directory,
             item_names=(*_ARRAYS, "meta"),
             options=ocp.CheckpointManagerOptions(
@@ -85,14 +96,18 @@ class Checkpoints:
                 for name in _ARRAYS
                 if jax.tree.leaves(abstract[name])
             }
+            reason = ""
             try:
                 found = self._manager.restore(
                     step, args=ocp.args.Composite(**items, meta=ocp.args.JsonRestore())
                 )
             except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
+                reason = _first_line(error)
+            # Each process reads its own part; all must take the same checkpoint.
+            if multihost_utils.process_allgather(np.array(bool(reason))).any():
                 report(
                     f"checkpoint {self.directory / str(step)} cannot be read "
-                    f"({_first_line(error)}); trying the one before"
+                    f"({reason or 'by another process'}); trying the one before"
                 )
                 damaged.append(step)
                 continue
@@ -121,6 +136,16 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        """Waits for what was begun, but not where the other processes may be gone."""
+        together = error is None or getattr(error, "on_all_processes", False)
+        if together or jax.process_count() == 1:
+            self.wait()
+            self.close()
 
 
 def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:

@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"unknown argument {(unknown or settings)[0]!r} (mbjax {args.command} --help)")
     args.settings = settings
     _quiet()
-    from mbjax.train import Stopped, TrainingDiverged
+    from mbjax.stopping import Stopped
+    from mbjax.train import TrainingDiverged
 
     try:
         return args.run(args) or 0
@@ -60,6 +61,8 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
     )
+    from mbjax import cluster, infer_command  # arguments alone; nothing heavy
+
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name, run, text):
@@ -76,12 +79,14 @@ def _parser():
     sub = command("pretrain", _pretrain, "pretrain the encoder on prepared corpora")
     sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
     sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
+    cluster.add_arguments(sub)
 
     sub = command("finetune", _finetune, "train a task, from a pretrained encoder or from scratch")
     sub.add_argument("task", help="which task")
     sub.add_argument("--config", required=True, help="configs/TASK.py:VARIANT")
     sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
     sub.add_argument("--init", default="", help="a pretrained checkpoint to start from")
+    cluster.add_arguments(sub)
 
     sub = command("evaluate", _evaluate, "a checkpoint's errors or scores on held-out data")
     sub.add_argument("task", nargs="?", default="pretrain", help="which task (%(default)s)")
@@ -107,7 +112,6 @@ def _parser():
     )
     sub.add_argument("--out", required=True, help="the table, for --config.noise_table")
 
-    from mbjax import infer_command  # arguments alone; nothing heavy
     from mbjax.convert import commands as weights
 
     weights.add(command)
@@ -139,14 +143,16 @@ def _quickstart(args):
 
 
 def _pretrain(args):
-    from mbjax import configuration, train
+    from mbjax import cluster, configuration, train
     from mbjax.tasks import pretrain
 
-    train.run(configuration.load(args.config, args.settings), pretrain.make_task, args.workdir)
+    config = configuration.load(args.config, args.settings)
+    with cluster.joined(vars(args)):
+        train.run(config, pretrain.make_task, args.workdir)
 
 
 def _finetune(args):
-    from mbjax import train
+    from mbjax import cluster, train
 
     task = _task(args.task)
     config = _task_config(args)
@@ -154,7 +160,8 @@ def _finetune(args):
         if "init" not in config:
             raise ValueError(f"{args.config} has no setting 'init'; it is no fine-tuning config")
         config.init = args.init
-    train.run(config, task.make_task, args.workdir)
+    with cluster.joined(vars(args)):
+        train.run(config, task.make_task, args.workdir)
 
 
 def _evaluate(args):

@@ -26,6 +26,16 @@ def make_mesh(fsdp: int = 1, devices=None) -> Mesh:
     return Mesh(devices.reshape(-1, fsdp), ("data", "fsdp"))
 
 
+def describe(mesh: Mesh) -> str:
+    """'4 processes, 16 TPU v5 lite devices, mesh data 4 x fsdp 4'."""
+    processes = len({device.process_index for device in mesh.devices.flat})
+    return (
+        f"{processes} process{'es' if processes > 1 else ''}, "
+        f"{mesh.size} {mesh.devices.flat[0].device_kind} device{'s' if mesh.size > 1 else ''}, "
+        "mesh " + " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
+    )
+
+
 def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1, name: str = "batch_size"):
     """ValueError, with the nearest sizes that do, where a batch does not divide by the devices."""
     parts = mesh.size * accumulate

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from conftest import TINY_SETTINGS
 
-from mbjax import checkpoint, distributed, train
+from mbjax import checkpoint, distributed, stopping, train
 from mbjax.logs import keep_until, read_metrics
 from mbjax.tasks import pretrain
+from mbjax.workdir import claim_workdir
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_sigterm_saves_and_asks_to_be_started_again(uninterrupted, tmp_path):
     _, error = process.communicate(timeout=120)
     if process.returncode == 0:
         pytest.fail("the run ended before the signal came; make it longer")
-    assert process.returncode == train.EXIT_START_AGAIN
+    assert process.returncode == stopping.EXIT_START_AGAIN
     assert "saved; start it again to continue" in error and "Traceback" not in error
     subprocess.run(command(tmp_path), check=True, env=ENVIRONMENT, capture_output=True)
     assert_same_end(uninterrupted, tmp_path)
@@ -108,7 +109,7 @@ def test_a_folder_of_another_config_is_refused(uninterrupted, tiny_config):
     tiny_config.learning_rate = 0.5
     tiny_config.log_every = "7 steps"  # may change
     with pytest.raises(ValueError, match=r"another config: learning_rate was 0.001, now 0.5;") as e:
-        train.claim_workdir(uninterrupted, tiny_config)
+        claim_workdir(uninterrupted, tiny_config)
     assert "log_every" not in str(e.value)
 
 

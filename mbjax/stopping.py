@@ -1,0 +1,104 @@
+"""Being told to stop: signals, the same step for all processes, and the exit statuses for it."""
+
+import contextlib
+import os
+import re
+import signal
+
+import jax
+from jax.experimental import multihost_utils
+
+# Exit status of a run that was told to stop and saved: start it again and it continues.
+EXIT_START_AGAIN = 75
+
+
+class Stopped(Exception):
+    """The run was asked to stop by a signal, and has saved."""
+
+    # Raised by all at the same step, so that each may wait for the others' part of what is left.
+    on_all_processes = True
+
+    def __init__(self, step: int, signal_number: int = signal.SIGTERM):
+        super().__init__(f"stopped at step {step}, saved; start it again to continue")
+        self.exit_status = 130 if signal_number == signal.SIGINT else EXIT_START_AGAIN
+
+
+class OthersLost(Stopped):
+    """Another process of the run went away; this one cannot go on, and has not saved."""
+
+    on_all_processes = False
+
+    def __init__(self, step: int, error: Exception):
+        reason = " ".join(str(error).split())[:160]
+        Exception.__init__(
+            self,
+            f"after step {step} process {jax.process_index()} of {jax.process_count()} lost "
+            f"another one ({reason}); start all again, they continue from the last checkpoint",
+        )
+        self.exit_status = EXIT_START_AGAIN
+
+
+# What the collectives of CPU, GPU and TPU say of a process at the other end that is gone.
+_LOST = re.compile(r"gloo|nccl|UNAVAILABLE|heartbeat|socket closed|connection (reset|closed)", re.I)
+
+
+@contextlib.contextmanager
+def others_lost(step):
+    """Turns what the collectives raise when another process dies into OthersLost.
+
+    step: () -> the number of steps done.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if jax.process_count() > 1 and _LOST.search(str(error)):
+            raise OthersLost(step(), error) from error
+        raise
+
+
+class StopRequest:
+    """Whether the run should stop after the step it is at; asked once per step.
+
+    Alone: after SIGTERM or SIGINT. As one of several processes: a signal to any of them makes all
+    stop at the same step, on which JAX's preemption service agrees in the background. It listens
+    for SIGTERM itself; asking it costs a microsecond and waits for nothing.
+    """
+
+    def __init__(self):
+        self._caught: list[int] = []
+        # From 0 in every start: the service begins there too, so that a signal that came before
+        # the first question is not missed.
+        self._asked = 0
+
+    @property
+    def signal_number(self) -> int:
+        return self._caught[0] if self._caught else signal.SIGTERM
+
+    def here(self) -> bool:
+        if not jax.distributed.is_initialized():
+            return bool(self._caught)
+        self._asked += 1
+        return multihost_utils.reached_preemption_sync_point(self._asked)
+
+    @contextlib.contextmanager
+    def listening(self):
+        """A second SIGINT interrupts at once. In a thread, whoever runs us handles signals."""
+        several = jax.distributed.is_initialized()
+
+        def handle(number, _frame):
+            if self._caught and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self._caught.append(number)
+            if several:
+                os.kill(os.getpid(), signal.SIGTERM)  # which tells the other processes
+
+        numbers = (signal.SIGINT,) if several else (signal.SIGTERM, signal.SIGINT)
+        try:
+            before = {n: signal.signal(n, handle) for n in numbers}
+        except ValueError:  # not in the main thread
+            before = {}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
