@@ -26,6 +26,7 @@ CORE = [
 DATA = ["tensorflow-cpu>=2.21.0"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
+VIDEO = ["av>=18"]
 # Readers of what is written, from those who use these formats.
 READERS = ["bvhio>=1.5", "trc-data-reader>=0.4"]
 
@@ -38,17 +39,18 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep"]),
-    package_data={"mbjax": ["sample/**/*", "data/*.json", "weights/*"]},
+    package_data={"mbjax": ["sample/**/*", "data/*.json", "weights/*", "pages/*"]},
     install_requires=CORE,
     extras_require={
         "data": DATA,
         "torch": TORCH,
+        "video": VIDEO,
         # mlcroissant: the tfds command of 4.9.10 imports both.
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, *READERS, "pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.170",
-                 "ruff>=0.17"],
+        "test": [*DATA, *TORCH, *VIDEO, *READERS, "pytest>=9", "pytest-xdist>=3.8",
+                 "hypothesis>=6.170", "ruff>=0.17"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
 )  # fmt: skip

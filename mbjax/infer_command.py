@@ -1,5 +1,6 @@
 """The subcommand infer: its arguments, what it writes and what it prints."""
 
+import dataclasses
 import sys
 
 
@@ -43,26 +44,48 @@ def add(command) -> None:
         help="windows, gaps and root as the release's script has them, for exact comparison",
     )
     sub.add_argument("--num-heads", type=int, help="of the checkpoint, where it does not say (8)")
+    sub.add_argument("--video", metavar="FILE", help="that was detected on, for the picture")
     sub.add_argument(
-        "--picture", choices=("gif", "png", "none"), default="gif",
-        help="of the person seen longest (%(default)s)",
+        "--picture", choices=("mp4", "gif", "png", "none"), default=None,
+        help="beside the data (mp4, needs pip install 'mbjax[video]'); with any but none also "
+        "motion.html",
     )  # fmt: skip
+
+
+@dataclasses.dataclass
+class _Pictures:
+    """What is to be drawn. trouble: why not all of it can be, in one line, to be said at the end.
+
+    failed: whether that is the user's to put right: then the exit status says so.
+    """
+
+    kind: str
+    video: object = None
+    trouble: str | None = None
+    failed: bool = False
 
 
 def _infer(args):
     from mbjax import infer, keypoint_files, loading, motion_files
 
     # Mistakes in the keypoints are told before the model is loaded.
+    pictures = _open_video(args)
     size = args.image_size or args.pixel
+    if size is None and pictures.video:
+        size = pictures.video.size
     keypoints = keypoint_files.read(args.keypoints, args.layout, size)
+    intrinsics = _intrinsics(args, size)
+    _fit_video(pictures, keypoints)
+    fps = args.fps or keypoints.fps or (pictures.video.fps if pictures.video else None)
     model = loading.load(args.checkpoint, args.num_heads)
     motion = infer.lift(
-        model, keypoints, person=args.person, fps=args.fps, height=args.height, pixel=args.pixel,
-        intrinsics=_intrinsics(args), image_size=args.image_size, frame_step=args.frame_step,
+        model, keypoints, person=args.person, fps=fps, height=args.height, pixel=args.pixel,
+        intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,
         window=args.window, reference_compat=args.reference_compat,
     )  # fmt: skip
     paths = motion_files.write_all(motion, args.out)
     root = "root at the origin" if motion.root_relative else "root moving"
+    root = "before the camera" if motion.placed else root
     print(f"{motion.source}: {motion.layout}, {len(motion)} person(s), unit {motion.unit}, {root}")
     for one in motion:
         first, last = one.frames_T[0], one.frames_T[-1]
@@ -79,9 +102,63 @@ def _infer(args):
     # The files are there before anything is drawn, and stay if drawing fails.
     for path in paths:
         print(f"wrote {path}")
-    if args.picture != "none":
-        sys.stdout.flush()
-        print(f"wrote {_draw(motion, paths[0].parent, args.picture)}")
+    sys.stdout.flush()
+    if pictures.kind != "none":
+        _draw(pictures, motion, paths[0].parent, asked=args.picture is not None)
+    if pictures.trouble:
+        word = "error" if pictures.failed else "note"
+        print(f"mbjax infer: {word}: {pictures.trouble}; all else is written", file=sys.stderr)
+    return int(pictures.failed)
+
+
+def _open_video(args):
+    """Opens --video at once; what is wrong with it is said when the motion has been written."""
+    pictures = _Pictures(args.picture or "mp4")
+    if args.video is None:
+        return pictures
+    if pictures.kind != "mp4":
+        raise ValueError(f"--video goes into an MP4; it does not go with --picture {pictures.kind}")
+    from mbjax import video
+
+    try:
+        pictures.video = video.probe(args.video)
+    except (ImportError, OSError, ValueError) as error:
+        pictures.trouble, pictures.failed = str(error), True
+    return pictures
+
+
+def _fit_video(pictures, keypoints):
+    """Keypoints that lie outside the video's pictures are of another one: it is not drawn."""
+    from mbjax import infer
+
+    if pictures.video is None:
+        return
+    share = max(
+        infer.share_outside(track.keypoints_NxKx3, pictures.video.size)
+        for track in keypoints.tracks
+    )
+    if share > 0.5:
+        width, height = pictures.video.size
+        pictures.trouble = (
+            f"{pictures.video.path} is {width} x {height}, and {share:.0%} of somebody's keypoints "
+            "are outside it; is it the video that was detected on? Drawn without it"
+        )
+        pictures.video, pictures.failed = None, True
+
+
+def _draw(pictures, motion, folder, asked):
+    from mbjax import infer_pictures
+
+    print(f"wrote {infer_pictures.page(motion, folder)}", flush=True)
+    try:
+        path, missing = infer_pictures.draw(motion, folder, pictures.kind, pictures.video)
+    except ImportError as error:
+        if pictures.trouble is None:
+            pictures.trouble, pictures.failed = f"motion.mp4 is not drawn: {error}", asked
+        return
+    print(f"wrote {path}", flush=True)
+    if missing:
+        print(f"  the video ends before the keypoints: {missing} frames drawn without it")
 
 
 def _bvh_error(motion):
@@ -95,33 +172,12 @@ def _bvh_error(motion):
     return f"{1000 * mean:.1f} mm" if motion.unit == "m" else f"{mean:.3g} ({motion.unit})"
 
 
-def _intrinsics(args):
+def _intrinsics(args, size):
     if args.focal is None:
         return args.intrinsics
-    if args.intrinsics or not args.image_size:
-        raise ValueError("--focal needs --image-size W H, and is instead of --intrinsics")
-    return (args.focal, args.focal, args.image_size[0] / 2, args.image_size[1] / 2)
-
-
-def _draw(motion, folder, kind):
-    import numpy as np
-
-    from mbjax import draw, motion_files
-    from mbjax.skeleton import root_relative
-
-    one = max(motion, key=lambda one: len(one.frames_T))
-    xy = (one.keypoints_TxJx3[..., :2] - one.centre_2) * one.units_per_pixel
-    seen_TxJx3 = np.concatenate([xy, one.confidence_TxJ[..., None]], axis=-1)
-    pose_TxJx3 = root_relative(one.pose_TxJx3)
-    caption = f"person {one.person}, frames {one.frames_T[0]} to {one.frames_T[-1]}"
-    if kind == "png" or len(pose_TxJx3) == 1:
-        draw.poses(seen_TxJx3, pose_TxJx3, None, folder / "motion.png", title=caption)
-        return folder / "motion.png"
-    # A GIF of a minute is large and slow to make: 15 pictures a second, 150 in all.
-    fps = motion.fps or motion_files.DEFAULT_FPS
-    step = max(1, round(fps / 15), -(-len(pose_TxJx3) // 150))
-    every = slice(None, None, step)
-    draw.animate(
-        seen_TxJx3[every], pose_TxJx3[every], None, folder / "motion.gif", fps / step, caption
-    )
-    return folder / "motion.gif"
+    if args.intrinsics or not size:
+        raise ValueError(
+            "--focal is instead of --intrinsics, and needs the image's size: --image-size W H, or "
+            "a --video"
+        )
+    return (args.focal, args.focal, size[0] / 2, size[1] / 2)

@@ -349,14 +349,16 @@ def test_command_writes_everything(tmp_path, capsys, checkpoint):
     assert main([*arguments, "--height", "1.8", "--picture", "png"]) == 0
     printed = capsys.readouterr().out
     assert "20 frames, 0 to 19, 3 interpolated" in printed and "unit m" in printed
-    names = {"X3D.npy", "motion.npz", "motion.csv", "motion.trc", "motion.bvh", "motion.png"}
+    names = {"X3D.npy", "motion.npz", "motion.csv", "motion.trc", "motion.bvh"}
+    names |= {"motion.png", "motion.html"}
     assert {path.name for path in out.iterdir()} == names
     expected = mbjax.lift(mbjax.load(checkpoint, verbose=False), source, height=1.8)
     # The same computation in the same process: compiled once, so no rounding between them.
     np.testing.assert_array_equal(np.load(out / "X3D.npy"), expected.persons[0].pose_TxJx3)
     compat = tmp_path / "compat"
     arguments[-1] = str(compat)
-    assert main([*arguments, "--reference-compat", "--pixel", "640", "480"]) == 0
+    arguments += ["--reference-compat", "--pixel", "640", "480", "--picture", "gif"]
+    assert main(arguments) == 0
     assert "unit pixels" in capsys.readouterr().out
     assert np.load(compat / "X3D.npy").shape == (17, 17, 3)
     assert (compat / "motion.gif").read_bytes()[:3] == b"GIF"
