@@ -75,6 +75,20 @@ def action() -> tfds.features.FeaturesDict:
     )
 
 
+def named_action() -> tfds.features.FeaturesDict:
+    """The same with the class by its name, and whose recording it is ('' where not known)."""
+    return tfds.features.FeaturesDict(
+        {
+            "keypoints": _array(None, None, NUM_JOINTS, 3),
+            "class_name": tfds.features.Text(),
+            "subject": tfds.features.Text(),
+            "width": np.int64,
+            "height": np.int64,
+            **_ORIGIN,
+        }
+    )
+
+
 def mesh(frames: int, initial: bool = False) -> tfds.features.FeaturesDict:
     """2D with SMPL: theta = 72 axis-angles (radians) and 10 shape coefficients.
 

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from data_prep import corpus, features, safe_pickle
-from mbjax.data.action_clips import PERSONS, track_two
+from mbjax.data.action_clips import PERSONS, most_confident, track_two
 from mbjax.skeleton import INDEX, from_layout
 
 _FPS = 30.0
@@ -29,6 +29,7 @@ class NtuOptions:
 class _Ntu(corpus.Corpus, skip_registration=True):
     OPTIONS = NtuOptions
     FILES: tuple[tuple[str, tuple[str, ...]], ...]  # the splits that each file may hold
+    CLASSES: int
 
     @classmethod
     def record_features(cls, options):
@@ -59,12 +60,17 @@ class _Ntu(corpus.Corpus, skip_registration=True):
                 continue
             seen.add(name)
             try:
-                record = to_record(annotation, options)
+                record = to_record(_two_persons(annotation, options, report), options)
             except KeyError as error:
                 report.leave_out(name, f"missing key {error}")
                 continue
             except ValueError as error:
                 report.leave_out(name, str(error))
+                continue
+            if not 0 <= record["label"] < cls.CLASSES:
+                report.leave_out(
+                    name, f"label {record['label']}, but {cls.name} has 0 to {cls.CLASSES - 1}"
+                )
                 continue
             report.read(record["keypoints"].shape[1], _FPS)
             yield name, record
@@ -76,6 +82,7 @@ class Ntu60(_Ntu):
     """Actions of NTU RGB+D (60 classes) as 2D keypoints of up to two persons."""
 
     TREE = "ntu60_hrnet.pkl"
+    CLASSES = 60
     FILES = (("ntu60_hrnet.pkl", ("xsub_train", "xsub_val", "xview_train", "xview_val")),)
 
 
@@ -83,6 +90,7 @@ class Ntu120(_Ntu):
     """Actions of NTU RGB+D 120 as 2D keypoints of up to two persons; with one-shot splits."""
 
     TREE = "ntu120_hrnet.pkl, ntu120_hrnet_oneshot.pkl, or both"
+    CLASSES = 120
     FILES = (
         (
             "ntu120_hrnet.pkl",
@@ -100,6 +108,28 @@ def _load(path, mtime_ns):
     if not isinstance(content["annotations"], list):
         raise corpus.BadFile("annotations is not a list")
     return content
+
+
+def _two_persons(annotation, options, report):
+    """The annotation without persons that nobody saw, and with the two most confident of more.
+
+    With scores as released a second person who was not seen stays: the release counts them.
+    """
+    scores = np.asarray(annotation["keypoint_score"])
+    if scores.ndim != 3 or not scores.size:
+        return annotation  # to_record says what is wrong
+    kept = most_confident(scores)
+    if len(kept) == 0:
+        raise ValueError("nobody in it: every score is 0")
+    if len(scores) <= PERSONS and options.score_order == "coco":
+        return annotation
+    empty = int((scores.sum(axis=(1, 2), dtype=np.float64) <= 0).sum())
+    if empty:
+        report.note("a person with no score above 0 left out", empty)
+    if len(scores) - empty > PERSONS:
+        report.note("more than two persons: the two most confident kept")
+    keypoints = np.asarray(annotation["keypoint"])[kept]
+    return {**annotation, "keypoint": keypoints, "keypoint_score": scores[kept]}
 
 
 def to_record(annotation: dict, options: NtuOptions) -> dict:
@@ -120,8 +150,6 @@ def to_record(annotation: dict, options: NtuOptions) -> dict:
         raise ValueError(
             f"keypoint or keypoint_score of another shape than persons, total_frames, {_KEYPOINTS}"
         )
-    if M > PERSONS:
-        raise ValueError(f"more than {PERSONS} persons")
     if not (width > 0 and height > 0):
         raise ValueError("img_shape is not a size")
     if options.score_order == "coco":

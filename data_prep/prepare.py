@@ -21,6 +21,7 @@ import shutil
 import sys
 
 CORPORA = {
+    "actions": "data_prep.actions:Actions",
     "amass": "data_prep.amass:Amass",
     "bvh": "data_prep.bvh:Bvh",
     "clips": "data_prep.clips:Clips",

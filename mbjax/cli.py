@@ -61,7 +61,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
     )
-    from mbjax import cluster, infer_command  # arguments alone; nothing heavy
+    from mbjax import action_commands, cluster, infer_command  # arguments alone; nothing heavy
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -116,6 +116,7 @@ def _parser():
 
     weights.add(command)
     infer_command.add(command)
+    action_commands.add(command)
 
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
     sub.set_defaults(run=None)

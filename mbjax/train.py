@@ -257,6 +257,8 @@ def make_plan(task: Task, config) -> Plan:
             from_epoch=task.sources[name].from_epoch,
             own_steps_per_epoch=task.sources[name].steps_per_epoch,
             until_epoch=task.sources[name].until_epoch,
+            labels=task.sources[name].labels,
+            per_class=task.sources[name].per_class,
         )
         for name in config.pass_order
         if name in task.sources

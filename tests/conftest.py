@@ -57,3 +57,11 @@ TINY_SETTINGS = (
 def tiny_config():
     """configs/pretrain.py:tiny made tinier: 16 steps, no evaluation."""
     return configuration.load("configs/pretrain.py:tiny", list(TINY_SETTINGS))
+
+
+@pytest.fixture(scope="session")
+def gestures(tmp_path_factory):
+    """A dataset of labelled recordings: splits xsub_train, xsub_val, oneshot_train, oneshot_val."""
+    import action_recipes  # here: it needs TensorFlow, which most tests do not
+
+    return action_recipes.gestures(tmp_path_factory.mktemp("gestures"))

@@ -58,8 +58,22 @@ def test_one_person_is_left_alone_and_three_are_refused():
     np.testing.assert_array_equal(action_clips.track_two(one), one)
     with pytest.raises(ValueError, match="3 persons"):
         action_clips.track_two(np.zeros((3, 5, 17, 2)))
-    with pytest.raises(ValueError, match="3 persons"):
-        action_clips.to_clip(np.zeros((3, 5, 17, 3)), 10, 10, [0])
+
+
+def test_the_most_confident_persons_are_kept_in_their_order():
+    confidence = np.array([0.4, 0.0, 0.9, 0.3, 0.5])[:, None, None] * np.ones((5, 6, 17))
+    np.testing.assert_array_equal(action_clips.most_confident(confidence), [2, 4])
+    np.testing.assert_array_equal(action_clips.most_confident(confidence[:2]), [0])
+    assert not len(action_clips.most_confident(np.zeros((2, 6, 17))))
+    pixels = np.random.default_rng(0).uniform(0, 1000, (5, 6, 17, 3))
+    pixels[..., 2] = confidence
+    frames = np.arange(6)
+    clip = action_clips.to_clip(pixels, 1920, 1080, frames)
+    np.testing.assert_array_equal(clip, action_clips.to_clip(pixels[[2, 4]], 1920, 1080, frames))
+    alone = action_clips.to_clip(pixels, 1920, 1080, frames, persons=1)
+    np.testing.assert_array_equal(
+        alone, action_clips.to_clip(pixels[[2]], 1920, 1080, frames, 2.0, 1)
+    )
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 99))

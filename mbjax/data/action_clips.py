@@ -65,15 +65,31 @@ def _need_frames(length, frames):
         raise ValueError(f"cannot take {frames} frames of a recording of {length}")
 
 
-def to_clip(keypoints_MxTxJx3, width, height, frame_ids, ratio=2.0) -> np.ndarray:
-    """A record's pixels (M, T, J, 3) as the net's input (2, len(frame_ids), J, 3), float32.
+def most_confident(confidence_MxTxK, persons: int = PERSONS) -> np.ndarray:
+    """Numbers of the persons to keep, ascending: seen at all, and most confident over the whole."""
+    total_M = np.asarray(confidence_MxTxK, np.float64).sum(axis=(1, 2))
+    best = np.argsort(-total_M, kind="stable")[:persons]
+    return np.sort(best[total_M[best] > 0])
 
-    Normalised by the image's longer side, then crop-scaled with both persons in one square that
-    they fill to 1 / ratio. A second person who is not there has confidence 0 and stands, as in the
-    release, where crop-scale puts (0, 0). ValueError for more than two persons.
+
+def to_persons(keypoints_MxTxJx3, width, height, frame_ids, persons: int = PERSONS) -> np.ndarray:
+    """A record's pixels (M, T, J, 3) over the image's longer side: (persons, len(frame_ids), J, 3).
+
+    Absent persons are all zero; of more than `persons` the most confident stay. float32.
     """
-    if len(keypoints_MxTxJx3) > PERSONS:
-        raise ValueError(f"{len(keypoints_MxTxJx3)} persons, at most {PERSONS} fit a clip")
-    clip = by_longer_side(np.asarray(keypoints_MxTxJx3)[:, frame_ids], width, height)
-    missing = np.zeros((PERSONS - len(clip), *clip.shape[1:]), clip.dtype)
-    return crop_scale(np.concatenate([clip, missing]), ratio).astype(np.float32)
+    clip = np.asarray(keypoints_MxTxJx3)[:, frame_ids]
+    if len(clip) > persons:
+        clip = clip[most_confident(np.asarray(keypoints_MxTxJx3)[..., 2], persons)]
+    clip = by_longer_side(clip, width, height)
+    missing = np.zeros((persons - len(clip), *clip.shape[1:]), clip.dtype)
+    return np.concatenate([clip, missing]).astype(np.float32)
+
+
+def to_clip(keypoints_MxTxJx3, width, height, frame_ids, ratio=2.0, persons: int = PERSONS):
+    """A record's pixels (M, T, J, 3) as the net's input (persons, len(frame_ids), J, 3), float32.
+
+    `to_persons`, then crop-scaled with all persons in one square that they fill to 1 / ratio. A
+    person who is not there has confidence 0 and stands, as in the release, where crop-scale puts
+    (0, 0).
+    """
+    return crop_scale(to_persons(keypoints_MxTxJx3, width, height, frame_ids, persons), ratio)

@@ -21,7 +21,8 @@ class Source:
     records: how many it has; batch_size: rows of its global batch; from_epoch: the curriculum's
     switch, the first epoch (from 0) that it takes part in. own_steps_per_epoch: how many steps
     an epoch has of it; 0 for one pass over its records. until_epoch: the first epoch that it takes
-    no part in any more; 0 for none.
+    no part in any more; 0 for none. labels: a class number for each record, for batches of
+    per_class records of each of batch_size / per_class classes (per_class 0: not).
     """
 
     name: str
@@ -30,6 +31,8 @@ class Source:
     from_epoch: int = 0
     own_steps_per_epoch: int = 0
     until_epoch: int = 0
+    labels: Sequence[int] = ()
+    per_class: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -83,7 +86,10 @@ class Plan:
             self._phases.append((begin, first, last, lineup, before))
             begin += len(lineup) * (last - first)
         self.total_steps = begin
-        self._rows = {source.name: _Endless(source, seed) for source in sources}
+        self._rows = {
+            source.name: (_PerClass if source.per_class else _Endless)(source, seed)
+            for source in sources
+        }
 
     @staticmethod
     def _steps_before(source, epoch):
@@ -148,6 +154,11 @@ def _interleaved(active):
 _LINEUPS: dict[str, Callable] = {"sequential": _sequential, "interleaved": _interleaved}
 
 
+def _key(source: Source, seed: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{source.name}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
 class _Endless:
     """Permutation after permutation of a source's records, each of its own seed.
 
@@ -156,8 +167,7 @@ class _Endless:
     """
 
     def __init__(self, source: Source, seed: int):
-        digest = hashlib.sha256(f"{seed}/{source.name}".encode()).digest()
-        self._key, self._records = int.from_bytes(digest[:8], "little"), source.records
+        self._key, self._records = _key(source, seed), source.records
         self._order = functools.lru_cache(maxsize=8)(self._make_order)
 
     def _make_order(self, turn: int) -> np.ndarray:
@@ -171,6 +181,49 @@ class _Endless:
             own = turns == turn
             records[own] = self._order(int(turn))[places[own]]
         return records
+
+
+class _PerClass:
+    """Batches of m records of each of some classes, neighbours in the batch; drawn anew each step.
+
+    Classes of a batch are distinct; so are records of a class where it has m of them, and where it
+    has fewer each comes as often as any other, give or take one.
+    """
+
+    def __init__(self, source: Source, seed: int):
+        self._key, self._m, self._rows = _key(source, seed), source.per_class, source.batch_size
+        labels = np.asarray(source.labels)
+        if len(labels) != source.records:
+            raise ValueError(
+                f"source {source.name}: {len(labels)} labels, {source.records} records"
+            )
+        numbers, counts = np.unique(labels, return_counts=True)
+        single = numbers[counts < 2].tolist()
+        if single:
+            raise ValueError(
+                f"source {source.name}: class {', '.join(map(str, single))} has a single example; "
+                "pairs of a class need two: add examples, or leave the class out"
+            )
+        wanted = source.batch_size // self._m
+        if source.batch_size % self._m or not 2 <= wanted <= len(numbers):
+            raise ValueError(
+                f"source {source.name}: a batch of {source.batch_size} with {self._m} of each "
+                f"class takes {source.batch_size / self._m:g} classes, there are {len(numbers)}; "
+                f"batch_size may be {2 * self._m} to {len(numbers) * self._m}, by {self._m}"
+            )
+        self._of_class = [np.flatnonzero(labels == number) for number in numbers]
+
+    def take(self, start: int, count: int) -> np.ndarray:
+        step = start // self._rows
+        # 128 bits of key: the source's, and the step's.
+        random = np.random.Philox(key=[self._key, step])
+        classes = np.argsort(random.random_raw(len(self._of_class)), kind="stable")
+        rows = []
+        for number in classes[: count // self._m]:
+            own = self._of_class[number]
+            order = np.argsort(random.random_raw(len(own)), kind="stable")
+            rows.append(own[order[np.arange(self._m) % len(own)]])
+        return np.concatenate(rows)
 
 
 def row_generator(seed: int, step: int) -> np.random.Generator:

@@ -7,7 +7,7 @@ A module of this folder that is a task has `make_task(config) -> Task` and
 import dataclasses
 import importlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 import optax
@@ -22,7 +22,8 @@ class TrainSource:
 
     load: (records, rows, generator) -> {name: (rows, ...) array}, and len(load) records.
     loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys are one per row,
-    progress runs from 0 to 1 over the training.
+    progress runs from 0 to 1 over the training. labels, per_class: for batches of per_class
+    records of each of some classes, see `data.plan.Source`.
     """
 
     load: Callable
@@ -31,6 +32,8 @@ class TrainSource:
     from_epoch: int = 0
     steps_per_epoch: int = 0
     until_epoch: int = 0
+    labels: Sequence[int] = ()
+    per_class: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,12 @@ class Report:
     metrics: Mapping
 
 
-TASKS = {"pretrain": "mbjax.tasks.pretrain", "pose3d": "mbjax.tasks.pose3d"}
+TASKS = {
+    "pretrain": "mbjax.tasks.pretrain",
+    "pose3d": "mbjax.tasks.pose3d",
+    "action": "mbjax.tasks.action",
+    "oneshot": "mbjax.tasks.oneshot",
+}
 
 
 def find(name: str) -> ModuleType:

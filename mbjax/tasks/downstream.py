@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from mbjax import optimizer
+
 
 def initial_weights(config, under: tuple = ()) -> Callable[[dict], dict] | None:
     """`Task.initial` for config.init, any kind of checkpoint; None where it is empty.
@@ -30,3 +32,35 @@ def named_subtrees(names: Sequence[str]) -> Callable[[tuple], bool] | None:
         return any(path[: len(prefix)] == prefix for prefix in prefixes)
 
     return trainable
+
+
+def optimizer_for_net_with_head(config, plan):
+    """AdamW with a rate for the encoder and one for the head; (transformation, schedule of the
+    head's rate, for the log).
+
+    The encoder's own pose head gets no gradient and is left alone, as are parameters that
+    config.partial_train does not name.
+    """
+    schedules = {
+        group: optimizer.learning_rate(
+            rate,
+            config.rate_decay_per_epoch,
+            plan.epoch_starts(),
+            config.warmup_steps,
+            plan.total_steps if config.cosine else 0,
+        )
+        for group, rate in (
+            ("backbone", config.learning_rate_backbone),
+            ("head", config.learning_rate_head),
+        )
+    }
+    trainable = named_subtrees(config.partial_train) or (lambda path: True)
+
+    def group_of(path):
+        unused = path[:2] == ("backbone", "head")
+        return optimizer.FROZEN if unused or not trainable(path) else path[0]
+
+    transformation = optimizer.adamw_in_groups(
+        schedules, group_of, config.weight_decay, config.clip_norm
+    )
+    return transformation, schedules["head"]

@@ -89,3 +89,63 @@ def test_impossible_plans_are_named():
         Plan([Source("a", 1, 5)], 0, 3, order="random")
     with pytest.raises(IndexError):
         Plan([Source("a", 10, 5)], 0, 1)[2]
+
+
+labelled = st.lists(st.integers(2, 5), min_size=3, max_size=7).flatmap(
+    lambda counts: st.tuples(
+        st.just([k for k, count in enumerate(counts) for _ in range(count)]),
+        st.integers(2, len(counts)),
+        st.integers(2, 4),
+    )
+)
+
+
+def per_class_plan(labels, classes, m, seed=0):
+    source = Source(
+        "a", len(labels), classes * m, own_steps_per_epoch=6, labels=labels, per_class=m
+    )
+    return Plan([source], seed, 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(labelled, st.integers(0, 5))
+def test_every_batch_has_m_of_each_of_its_classes(case, seed):
+    labels, classes, m = case
+    plan = per_class_plan(labels, classes, m, seed)
+    for step in range(plan.total_steps):
+        rows = plan.rows(step)
+        found, counts = np.unique(np.array(labels)[rows], return_counts=True)
+        assert len(found) == classes and (counts == m).all()
+        for label in found:
+            own = rows[np.array(labels)[rows] == label]
+            times = np.unique(own, return_counts=True)[1]
+            fewest = m // labels.count(label)
+            assert set(times.tolist()) <= {fewest, fewest + 1}, "no record more than the others"
+
+
+def test_batches_per_class_depend_on_seed_and_step_alone():
+    labels = [0, 1, 2, 3, 4] * 5
+    plan, again = (per_class_plan(labels, 3, 2) for _ in range(2))
+    steps = range(plan.total_steps)
+    forward = [plan.rows(step) for step in steps]
+    backward = [again.rows(step) for step in reversed(steps)][::-1]
+    np.testing.assert_array_equal(forward, backward)
+    assert len({tuple(rows) for rows in forward}) == len(forward), "every step another batch"
+    assert not np.array_equal(per_class_plan(labels, 3, 2, seed=1).rows(0), forward[0])
+    assert {labels[row] for rows in forward for row in rows} == set(range(5))
+
+
+@pytest.mark.parametrize(
+    "labels, batch, m, message",
+    [
+        ([0, 0, 1, 2, 2], 4, 2, "class 1 has a single example"),
+        ([0, 0, 1, 1, 2, 2], 8, 2, "takes 4 classes, there are 3; batch_size may be 4 to 6"),
+        ([0, 0, 1, 1, 2, 2], 5, 2, "takes 2.5 classes"),
+        ([0, 0, 1, 1], 2, 2, "takes 1 classes"),
+        ([0, 0, 1], 2, 2, "3 labels, 4 records"),
+    ],
+)
+def test_impossible_batches_per_class_are_named(labels, batch, m, message):
+    records = 4 if "4 records" in message else len(labels)
+    with pytest.raises(ValueError, match=message):
+        Plan([Source("a", records, batch, labels=labels, per_class=m)], 0, 1)

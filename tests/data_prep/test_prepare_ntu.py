@@ -140,7 +140,7 @@ def test_what_is_left_out(tmp_path):
         annotation("S001C001P001R001A002", frames=0),
         annotation("S001C001P001R001A003", total_frames=19),
         annotation("S001C001P001R001A004", keypoint=np.zeros((1, 20, 16, 2))),
-        annotation("S001C001P001R001A005", persons=3),
+        annotation("S001C001P001R001A005", keypoint_score=np.zeros((1, 20, 17))),
         annotation("S001C001P001R001A006", img_shape=(0, 0)),
         annotation("S001C001P001R001A007", keypoint=np.full((1, 20, 17, 2), np.nan)),
         lost,
@@ -152,12 +152,33 @@ def test_what_is_left_out(tmp_path):
     assert found["02"] == "of zero length, or without persons"
     assert found["03"].startswith("keypoint or keypoint_score of another shape")
     assert found["04"].startswith("keypoint or keypoint_score of another shape")
-    assert found["05"] == "more than 2 persons"
+    assert found["05"] == "nobody in it: every score is 0"
     assert found["06"] == "img_shape is not a size"
     assert found["07"] == "not a number in keypoints"
     assert found["08"] == "missing key 'keypoint'"
     assert found["09"] == "in the split, but without an annotation"
     assert len(result.left_out) == 8
+
+
+def test_the_two_most_confident_of_more_persons_are_kept_and_it_is_said(tmp_path):
+    scores = np.stack([np.full((20, 17), s) for s in (0.5, 0.0, 0.9, 0.2)])
+    raw = annotation("S001C001P001R001A001", persons=4, keypoint_score=scores)
+    write(tmp_path, [raw])
+    result = run(Ntu60, tmp_path)
+    (record,) = result.records["xsub_val"]
+    np.testing.assert_allclose(record["keypoints"][:, 0, 9, 2], [0.5, 0.9])
+    np.testing.assert_allclose(
+        record["keypoints"][0, 0, 9, :2], raw["keypoint"][0, 0, 0].astype(float)
+    )
+    assert result.notes["more than two persons: the two most confident kept"] == 1
+    assert result.notes["a person with no score above 0 left out"] == 1
+
+
+def test_labels_out_of_range_are_left_out_by_name(tmp_path):
+    write(tmp_path, [annotation("S001C001P001R001A061"), annotation("S001C001P001R001A060")])
+    result = run(Ntu60, tmp_path)
+    assert [r["label"] for r in result.records["xsub_val"]] == [59]
+    assert "label 60, but ntu60 has 0 to 59" in [why for _, _, why, _ in result.left_out]
 
 
 class RunsCode:

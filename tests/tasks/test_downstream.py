@@ -47,5 +47,5 @@ def test_a_run_starts_from_what_is_given_and_trains_only_what_it_should(tmp_path
 
 
 def test_an_unknown_task_lists_the_known_ones():
-    with pytest.raises(ValueError, match="no task named 'pose'; there are: pretrain"):
+    with pytest.raises(ValueError, match="no task named 'pose'; there are: pretrain, "):
         tasks.find("pose")
