@@ -73,6 +73,19 @@ def adamw_in_groups(
     return optax.chain(optax.clip_by_global_norm(clip_norm), partition) if clip_norm else partition
 
 
+def encoder_and_head(trainable: Callable[[tuple], bool] | None = None) -> Callable[[tuple], str]:
+    """`group_of` for a net with a head: 'backbone' and 'head', and FROZEN for what does not train.
+
+    The encoder's own pose head gets no gradient there and is left alone.
+    """
+
+    def group_of(path):
+        unused = path[:2] == ("backbone", "head")
+        return FROZEN if unused or (trainable and not trainable(path)) else path[0]
+
+    return group_of
+
+
 def names_of(path: tuple) -> tuple:
     """The names along a path of a nested dict, as jax's tree functions give it."""
     return tuple(entry.key for entry in path)

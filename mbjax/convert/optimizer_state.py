@@ -8,6 +8,7 @@ their parameter on either side.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import jax
 import numpy as np
 import optax
 
@@ -109,29 +110,80 @@ def to_torch(adam: Adam, rows: Sequence[Row], groups: Sequence[Mapping]) -> dict
     return {"state": state, "param_groups": [dict(group) for group in groups]}
 
 
-def to_optax(adam: Adam, params: Mapping, clip_norm: float = 0.0):
-    """The state of `optimizer.adamw` for a run whose config has this clip_norm."""
-    fresh = optimizer.adamw(lambda step: 0.0, 0.0, clip_norm).init(params)
+def to_optax(adam: Adam, params: Mapping, clip_norm: float = 0.0, with_head: bool = False):
+    """The state of `optimizer.adamw` for a run whose config has this clip_norm.
+
+    with_head: of `adamw_in_groups` with the groups of a net with a head.
+    """
+
+    def none(step):
+        return 0.0
+
+    if with_head:
+        rates = {"backbone": none, "head": none}
+        tx = optimizer.adamw_in_groups(rates, optimizer.encoder_and_head(), 0.0, clip_norm)
+    else:
+        tx = optimizer.adamw(none, 0.0, clip_norm)
     count = np.int32(adam.count)
 
     def fill(part):
         if isinstance(part, optax.ScaleByAdamState):
-            return optax.ScaleByAdamState(count, adam.mu, adam.nu)
+            moments = (_masked(part.mu, adam.mu), _masked(part.nu, adam.nu))
+            return optax.ScaleByAdamState(count, *moments)
         if isinstance(part, optax.ScaleByScheduleState):
             return optax.ScaleByScheduleState(count)
         return part
 
-    return tuple(fill(part) for part in fresh)
+    counted = (optax.ScaleByAdamState, optax.ScaleByScheduleState)
+    return jax.tree.map(fill, tx.init(params), is_leaf=lambda part: isinstance(part, counted))
+
+
+def _masked(like, tree):
+    """`tree` without what another group of parameters holds."""
+    return jax.tree.map(
+        lambda a, b: a if isinstance(a, optax.MaskedNode) else b,
+        like,
+        tree,
+        is_leaf=lambda a: isinstance(a, optax.MaskedNode),
+    )
 
 
 def from_optax(opt_state) -> Adam | None:
-    """Adam's part of an Optax state, live or as read from a checkpoint; None without one."""
-    for part in opt_state if isinstance(opt_state, Sequence) else opt_state.values():
-        if isinstance(part, optax.ScaleByAdamState):
-            part = part._asdict()
-        if isinstance(part, Mapping) and {"count", "mu", "nu"} <= set(part):
-            return Adam(int(part["count"]), part["mu"], part["nu"])
-    return None
+    """Adam's part of an Optax state, live or as read from a checkpoint; None without one.
+
+    Of groups of parameters, all their moments in one tree.
+    """
+    found = list(_adams(opt_state))
+    if not found:
+        return None
+    trees: dict = {"mu": {}, "nu": {}}
+    for part in found:
+        for name, tree in trees.items():
+            for path, array in leaves(part[name]):
+                if hasattr(array, "shape"):  # else the place of another group's
+                    put(tree, path, array)
+    return Adam(int(found[0]["count"]), **trees)
+
+
+def _adams(part):
+    if hasattr(part, "_asdict"):
+        part = part._asdict()
+    if isinstance(part, Mapping):
+        if {"count", "mu", "nu"} <= set(part):
+            yield part
+            return
+        part = part.values()
+    elif not isinstance(part, list | tuple):
+        return
+    for inner in part:
+        yield from _adams(inner)
+
+
+def is_whole(adam: Adam, rows: Sequence[Row]) -> bool:
+    """Whether every parameter that torch's optimizer would keep has moments."""
+    return all(
+        get(adam.mu, row.path) is not None for row in rows if row.item == "params" and row.trained
+    )
 
 
 def _zeros(params):

@@ -135,6 +135,9 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
         # Names and shapes against the network that meta describes.
         rows = heads.network_rows(network)
         params.to_network(params.to_torch(tree, rows, other), network, rows)
+        if adam and not optimizer_state.is_whole(adam, rows):
+            adam = None
+            notes.append("a part of it did not train: the optimizer's state is left out")
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     return Source(str(folder), {**meta, "network": network.meta()}, tree, adam, notes, other)
@@ -214,7 +217,7 @@ def _meta(file: WeightFile, network, adam, state):
     fields = {key: file.fields[key] for key in _FIELDS if key in file.fields}
     rate = fields.get("lr")
     if isinstance(rate, Sequence):
-        rate = rate[0]
+        rate = rate[-1]  # the head's, of a net with one
     kept: dict = {"fields": fields}
     if state is not None:
         kept["param_groups"] = [

@@ -14,8 +14,8 @@ TORCH_ENDINGS = (".bin", ".pth", ".pt")
 # a run that say it (the release's min_loss is in mm), and what the release starts from.
 _SAVED = {
     "dstformer": ("model_pos", "min_loss", ("mpjpe_mm", "mpjpe", "error_mm"), 100000),
-    "action": ("model", "best_acc", ("top1",), 0),
-    "embed": ("model", "best_acc", ("accuracy",), 0),
+    "action": ("model", "best_acc", ("top_1",), 0),
+    "embed": ("model", "best_acc", ("top_1",), 0),
     "mesh": ("model", "best_jpe", ("mpjpe",), 9999.0),
     "mesh_refine": ("model", "best_jpe", ("mpjpe",), 9999.0),
 }
@@ -46,7 +46,8 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
     clip_norm = config.get("clip_norm", 0.0) or 0.0
     opt_state: object = {}
     if source.adam:
-        opt_state = optimizer_state.to_optax(source.adam, source.params, clip_norm)
+        with_head = source.network.head is not None
+        opt_state = optimizer_state.to_optax(source.adam, source.params, clip_norm, with_head)
     state = {"params": source.params, "other": source.other, "opt_state": opt_state}
     checkpoints = Checkpoints(out)
     try:
@@ -71,7 +72,7 @@ def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) 
         tensors = {names.DATA_PARALLEL + name: array for name, array in tensors.items()}
     optimizer = None
     if source.adam:
-        groups = _param_groups(source.meta, sum(row.item == "params" for row in rows))
+        groups = _param_groups(source.meta, [row for row in rows if row.item == "params"])
         optimizer = optimizer_state.to_torch(source.adam, rows, groups)
     container = _SAVED[network.kind][0]
     torch_io.write(out, tensors, _fields(source.meta), container, optimizer, record)
@@ -79,18 +80,28 @@ def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) 
 
 def _fields(meta):
     """What the release saves, in its order. Rate and epoch there are those to go on with."""
-    config = meta.get("config") or {}
     metrics = meta.get("metrics") or {}
-    rate = meta.get("learning_rate")
     container, best, told_by, start = _SAVED[meta["network"]["kind"]]
+    rates = _rates(meta)
     own = {
         "epoch": int(meta["epoch"]) + 1,
-        "lr": 0.0 if rate is None else rate * _decay(config),
+        "lr": rates if len(rates) > 1 else rates[0],
         "optimizer": None,
         container: None,
         best: next((metrics[name] for name in told_by if name in metrics), start),
     }
     return {**own, **(meta.get("torch") or {}).get("fields", {})}
+
+
+def _rates(meta) -> list[float]:
+    """The rates to go on with: one, or the encoder's and the head's."""
+    config = meta.get("config") or {}
+    rate = (meta.get("learning_rate") or 0.0) * _decay(config)
+    if meta["network"]["kind"] == "dstformer":
+        return [rate]
+    # What a run records is the head's; both fall alike.
+    share = config.get("learning_rate_backbone", 1.0) / config.get("learning_rate_head", 1.0)
+    return [rate * share, rate]
 
 
 def _decay(config):
@@ -100,19 +111,22 @@ def _decay(config):
     return config.get("rate_decay_per_epoch", 1.0)
 
 
-def _param_groups(meta, count):
-    kept = (meta.get("torch") or {}).get("param_groups")
-    numbers = list(range(count))
-    if kept and len(kept) == 1:
-        group = dict(kept[0])
+def _param_groups(meta, rows):
+    """torch's param_groups: all parameters in one, or the encoder's and the head's."""
+    rates = _rates(meta)
+    encoder = sum(row.torch.startswith("backbone.") for row in rows)
+    parts = [range(len(rows))] if len(rates) == 1 else [range(encoder), range(encoder, len(rows))]
+    kept = (meta.get("torch") or {}).get("param_groups") or []
+    if len(kept) == len(parts):
+        groups = [dict(group) for group in kept]
     else:
-        config = meta.get("config") or {}
-        group = {
-            "lr": _fields(meta)["lr"],
-            "weight_decay": config.get("weight_decay", 0.01),
-            **optimizer_state.GROUP,
-        }
+        decay = (meta.get("config") or {}).get("weight_decay", 0.01)
         order = ("lr", "betas", "eps", "weight_decay")
-        group = {k: group[k] for k in (*order, *(k for k in group if k not in order))}
-    group["betas"] = tuple(group["betas"])
-    return [{**group, "params": numbers}]
+        groups = []
+        for rate in rates:
+            group = {"lr": rate, "weight_decay": decay, **optimizer_state.GROUP}
+            groups.append({k: group[k] for k in (*order, *(k for k in group if k not in order))})
+    return [
+        {**group, "betas": tuple(group["betas"]), "params": list(numbers)}
+        for group, numbers in zip(groups, parts, strict=True)
+    ]

@@ -54,12 +54,7 @@ def optimizer_for_net_with_head(config, plan):
             ("head", config.learning_rate_head),
         )
     }
-    trainable = named_subtrees(config.partial_train) or (lambda path: True)
-
-    def group_of(path):
-        unused = path[:2] == ("backbone", "head")
-        return optimizer.FROZEN if unused or not trainable(path) else path[0]
-
+    group_of = optimizer.encoder_and_head(named_subtrees(config.partial_train))
     transformation = optimizer.adamw_in_groups(
         schedules, group_of, config.weight_decay, config.clip_norm
     )

@@ -8,6 +8,8 @@ import weight_recipes as recipes
 from test_torch_files import load, same_content, through_a_folder
 
 import mbjax
+from mbjax import optimizer
+from mbjax.checkpoint import Checkpoints
 from mbjax.convert import heads, params, source, target
 from mbjax.models.networks import Network
 
@@ -31,8 +33,58 @@ def test_export_of_import_has_the_same_tensors_bit_for_bit(kind, tmp_path):
     there = through_a_folder(file, tmp_path)
     here = load(file)
     for name in set(there) - set(here):  # which the golden file does not say
-        assert there.pop(name) in ({"lr": 0.0, "epoch": 1, "best_jpe": 9999.0}[name],)
+        assert there.pop(name) in ({"lr": [0.0, 0.0], "epoch": 1, "best_jpe": 9999.0}[name],)
     assert same_content(here, there)
+
+
+def stepped_in_two_groups(state, steps=2):
+    """torch's AdamW as the release sets it up, after steps on random gradients."""
+    torch.manual_seed(1)
+    named = {
+        name.removeprefix("module."): torch.nn.Parameter(tensor)
+        for name, tensor in state.items()
+        if "running" not in name and "num_batches" not in name
+    }
+    # torch numbers a module's parameters in the order of its table.
+    network = source.read(recipes.GOLDEN / "action_class.bin", num_heads=4).network
+    rows = [row for row in heads.network_rows(network) if row.item == "params"]
+    groups = [
+        {"params": [named[r.torch] for r in rows if r.torch.startswith(part)], "lr": rate}
+        for part, rate in (("backbone.", 1e-4), ("head.", 1e-3))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-4, weight_decay=0.01)
+    for _ in range(steps):
+        for row in rows:
+            if row.trained:
+                named[row.torch].grad = torch.randn_like(named[row.torch])
+        optimizer.step()
+    return optimizer.state_dict()
+
+
+def test_two_groups_of_an_optimizer_both_ways_bit_for_bit(tmp_path):
+    file = load(recipes.GOLDEN / "action_class.bin")
+    state = file["model"]
+    whole = {
+        "epoch": 4, "lr": [9.5e-5, 9.5e-4], "optimizer": stepped_in_two_groups(state),
+        "model": state, "best_acc": 61.0,
+    }  # fmt: skip
+    torch.save(whole, tmp_path / "latest_epoch.bin")
+    assert same_content(whole, through_a_folder(tmp_path / "latest_epoch.bin", tmp_path))
+
+
+def test_an_optimizer_that_left_parts_alone_is_left_out(tmp_path):
+    read = source.read(recipes.GOLDEN / "action_class.bin", num_heads=4)
+    tx = optimizer.adamw_in_groups(
+        {"backbone": lambda _: 1e-4, "head": lambda _: 1e-3},
+        optimizer.encoder_and_head(lambda path: path[0] == "head"), 0.01,
+    )  # fmt: skip
+    state = {"params": read.params, "other": read.other, "opt_state": tx.init(read.params)}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state, {**read.meta, "step": 3})
+    checkpoints.wait()
+    checkpoints.close()
+    back = source.read(tmp_path, optimizer=True)
+    assert back.adam is None and "did not train" in back.notes[-1]
 
 
 @pytest.mark.parametrize("kind", FILES)
