@@ -23,7 +23,8 @@ CORE = [
     "pillow>=13",
     "safetensors>=0.8",  # weights in the package, and files that need no PyTorch
 ]
-DATA = ["tensorflow-cpu>=2.21.0"]
+# h5py and scipy read MATLAB files.
+DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14", "scipy>=1.17"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
 VIDEO = ["av>=18"]

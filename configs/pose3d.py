@@ -113,6 +113,7 @@ def get_config(variant: str = "finetune") -> ConfigDict:
             "dir": "",
             "split": "test",
             "frames": 0,  # windows of so many frames; 0: the records' length
+            "frame_step": 1,  # apart; for a network trained at a lower frame rate
             # every_frame; or reference: the release's rule, which leaves the ends of recordings out
             "clips": "every_frame",
             "flip": True,  # the mean of the clip's prediction and its mirror image's

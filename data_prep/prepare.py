@@ -30,8 +30,10 @@ CORPORA = {
     "mesh_coco": "data_prep.mesh:MeshCoco",
     "mesh_h36m": "data_prep.mesh:MeshH36m",
     "mesh_pw3d": "data_prep.mesh:MeshPw3d",
+    "mpi_inf_3dhp": "data_prep.mpi_inf_3dhp:MpiInf3dhp",
     "ntu120": "data_prep.ntu:Ntu120",
     "ntu60": "data_prep.ntu:Ntu60",
+    "pairs": "data_prep.pairs:Pairs",
     "posetrack": "data_prep.posetrack:Posetrack",
 }
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

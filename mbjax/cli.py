@@ -117,6 +117,7 @@ def _parser():
     weights.add(command)
     infer_command.add(command)
     action_commands.add(command)
+    ablate.add(command)
 
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
     sub.set_defaults(run=None)

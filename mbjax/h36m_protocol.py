@@ -111,19 +111,27 @@ class Scores:
 
     def of_action(self, action: str) -> dict[str, float]:
         """Means over the action's frames."""
-        with np.errstate(invalid="ignore"):
-            means = self.sums[action] / self.counts[action]
-        return {name: float(mean) for name, mean in zip(QUANTITIES, means, strict=True)}
+        return self._means(self.sums[action], self.counts[action])
+
+    @staticmethod
+    def _means(sums, counts):
+        with np.errstate(invalid="ignore"):  # no velocity in a single frame: NaN
+            return dict(zip(QUANTITIES, (sums / counts).tolist(), strict=True))
 
     def means(self) -> dict[str, float]:
         """Means over actions of the means over their frames."""
         every = [self.of_action(action) for action in self.sums]
         return {name: float(np.mean([one[name] for one in every])) for name in QUANTITIES}
 
+    def over_frames(self) -> dict[str, float]:
+        """Means over all frames, whatever their action."""
+        return self._means(sum(self.sums.values()), sum(self.counts.values()))
+
     def rows(self) -> list[list[str]]:
-        """The table: a head of actions and Avg, then a row for each quantity."""
-        columns = [self.of_action(action) for action in self.actions()] + [self.means()]
-        head = ["", *(ACTIONS.get(action, action) for action in self.actions()), "Avg"]
+        """The table: a head of actions, Avg over them, All frames; a row for each quantity."""
+        columns = [self.of_action(action) for action in self.actions()]
+        columns += [self.means(), self.over_frames()]
+        head = ["", *(ACTIONS.get(one, one) for one in self.actions()), "Avg", "All frames"]
         body = [
             [LABELS[name], *(f"{one[name] * (100 if name in _PERCENT else 1):.1f}"
                              for one in columns)]

@@ -59,8 +59,8 @@ def test_means_are_over_actions_and_printed_in_the_order_of_the_paper():
         scores.add(action, np.full((frames, len(protocol.QUANTITIES)), value))
     assert scores.means()["mpjpe_mm"] == pytest.approx(20) and scores.frames == 12
     head, p1, *_ = scores.rows()
-    assert head == ["", "Dire.", "Walk", "juggle", "Avg"]
-    assert p1 == ["P1  MPJPE", "10.0", "30.0", "20.0", "20.0"]
+    assert head == ["", "Dire.", "Walk", "juggle", "Avg", "All frames"]
+    assert p1 == ["P1  MPJPE", "10.0", "30.0", "20.0", "20.0", "13.3"]
 
 
 def test_the_three_recordings_are_left_out_with_all_their_cameras():

@@ -198,6 +198,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
         "protocol": " | ".join(evaluation.describe()),
         "frames": scores.frames,
         **scores.means(),
+        "over_frames": scores.over_frames(),
         "actions": {action: scores.of_action(action) for action in scores.actions()},
     }
     return Report("\n".join(lines), found)

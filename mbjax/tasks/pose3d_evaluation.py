@@ -45,12 +45,14 @@ class Evaluation:
         self.corpus = reader.info.get("name", "")
         first = self._checked(reader[0])
         length = len(first["pose"])
+        step = self._options.frame_step
         self.frames = self._options.frames or length
-        if not 1 <= self.frames <= length:
+        if self.frames < 1 or step < 1 or (self.frames - 1) * step >= length:
             raise ValueError(
-                f"evaluation.frames is {self.frames}, the clips of {reader.directory} have {length}"
+                f"evaluation.frames is {self.frames}, {step} apart; the clips of "
+                f"{reader.directory} have {length}"
             )
-        self._windows = covering_windows(length, self.frames)
+        self._windows = covering_windows(length, self.frames, step)
         self._record = functools.lru_cache(maxsize=4)(lambda i: self._checked(reader[i]))
         self._compiled = {}
 

@@ -124,7 +124,7 @@ def test_evaluate_prints_the_table_and_writes_errors_by_frame(pretrained, tmp_pa
     printed = [line.split() for line in out.splitlines() if line.startswith("P1")][0][-1]
     assert float(printed) == pytest.approx(errors["mpjpe_mm"].mean(), abs=0.06)
     head, p1 = (tmp_path / "table.csv").read_text().splitlines()[:2]
-    assert head == ",01_01,Avg" and p1.endswith(printed)
+    assert head == ",01_01,Avg,All frames" and p1.endswith(printed)
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["frames"] == 2752 and "protocol" in found and "01_01" in found["actions"]
