@@ -61,7 +61,8 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
     )
-    from mbjax import action_commands, cluster, infer_command  # arguments alone; nothing heavy
+    # Arguments alone; nothing heavy.
+    from mbjax import ablate, action_commands, cluster, infer_command
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
