@@ -5,6 +5,8 @@ meta, a JSON object that says what the parameters belong to (task, sizes of the 
 """
 
 import os
+import shutil
+import threading
 from collections.abc import Callable, Mapping
 
 import jax
@@ -15,6 +17,9 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 FOLDER = "checkpoints"
+# Old checkpoints are renamed into here before they are deleted: a process that is killed while it
+# deletes leaves no half of one among the others.
+_REMOVED = "removed"
 _ARRAYS = ("params", "other", "opt_state")
 
 
@@ -56,11 +61,24 @@ class Checkpoints:
             item_names=(*_ARRAYS, "meta"),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(rules),
+                todelete_subdir=_REMOVED,
                 create=not read_only,
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,
             ),
         )
+
+        self._deleting: threading.Thread | None = None
+        self._writes = not read_only and jax.process_index() == 0
+        self._delete_removed()
+
+    def _delete_removed(self):
+        """Deletes what is in the folder for it, beside the training."""
+        if self._writes and not (self._deleting and self._deleting.is_alive()):
+            self._deleting = threading.Thread(
+                target=_empty, args=(self.directory / _REMOVED,), daemon=True
+            )
+            self._deleting.start()
 
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
@@ -73,6 +91,7 @@ class Checkpoints:
         step = int(meta["step"])
         if step in self._manager.all_steps():
             return
+        self._delete_removed()
         # Orbax stores no empty tree; a network without statistics has no item `other`.
         items = {n: ocp.args.StandardSave(state[n]) for n in _ARRAYS if jax.tree.leaves(state[n])}
         metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
@@ -136,6 +155,9 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+        if self._writes:
+            self._deleting.join()
+            shutil.rmtree(self.directory / _REMOVED, ignore_errors=True)
 
     def __enter__(self):
         return self
@@ -203,6 +225,12 @@ def _integer_keys(tree):
     if isinstance(tree, list):
         return [_integer_keys(v) for v in tree]
     return tree
+
+
+def _empty(folder):
+    """Deletes what is in a folder; it stays, since more may be on its way into it."""
+    for path in folder.iterdir() if folder.exists() else ():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _first_line(error) -> str:
