@@ -28,6 +28,7 @@ DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14", "scipy>=1.17"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
 VIDEO = ["av>=18"]
+ONNX = [*TORCH, "onnx>=1.23", "onnxscript>=0.7", "onnxruntime>=1.31"]
 # Readers of what is written, from those who use these formats.
 READERS = ["bvhio>=1.5", "trc-data-reader>=0.4"]
 
@@ -46,11 +47,12 @@ setup(
         "data": DATA,
         "torch": TORCH,
         "video": VIDEO,
+        "onnx": ONNX,
         # mlcroissant: the tfds command of 4.9.10 imports both.
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *TORCH, *VIDEO, *READERS, "pytest>=9", "pytest-xdist>=3.8",
+        "test": [*DATA, *ONNX, *VIDEO, *READERS, "pytest>=9", "pytest-xdist>=3.8",
                  "hypothesis>=6.170", "ruff>=0.17"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},

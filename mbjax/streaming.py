@@ -27,19 +27,21 @@ class Stream:
 
     model: what mbjax.load gives. window: frames that the network sees, the newest ones; fixed, so
     that one compilation does. Before so many have come, they are played there and back, as
-    mbjax.lift does with somebody seen for fewer frames than the rest. lookahead: frames that must come after one
-    before its pose is given, 0 to window - 1; more is more accurate and later.
+    mbjax.lift does with somebody seen for fewer frames than the rest. lookahead: frames that must
+    come after one before its pose is given, 0 to window - 1; more is more accurate and later.
     hop: the network runs at every hop-th frame and its window gives hop poses, which divides the
     work by hop; at most lookahead + 1. flip: mean with the mirror image, at twice the work.
     layout: of the keypoints, a name in mbjax.skeleton.LAYOUTS.
 
+    Where windows change from one to the next with hop > 1, poses fade from the older one's to the
+    newer one's, as far as the older one has them: from a lookahead of 2 hop - 2 on, everywhere.
+
     Poses are in the keypoints' unit (pixels): x right, y down, z away, the root at the origin; of a
     model whose root moves, x and y where the image has them, depth counted from the first pose.
-    The network wants a person who fills [-1, 1]: x and y are taken relative to a square that
-    follows the one round all joints in the window, at 1 / window per frame, so that neither a limb
-    that stretches nor one that leaves the window jolts the pose. crop: (centre x, centre y, side)
-    of a square that stays instead. Keypoints not seen (confidence 0) are interpolated in the
-    window, or held at its end. Of the same window and crop, poses are those of mbjax.lift.
+    The network is trained on people who fill [-1, 1]. Each window is brought there by the square
+    round all its visible joints, as mbjax.lift does with a clip, and its poses are brought back by
+    the same: the square may change from frame to frame, the poses' scale does not. Keypoints not
+    seen (confidence 0) are interpolated in the window, or held at its end.
     """
 
     def __init__(
@@ -51,7 +53,6 @@ class Stream:
         hop: int = 1,
         flip: bool = False,
         layout: str = "h36m17",
-        crop: tuple[float, float, float] | None = None,
     ):
         if not 1 <= window <= model.config.maxlen:
             raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen}")
@@ -61,10 +62,8 @@ class Stream:
             raise ValueError(f"hop is {hop}; it is 1 to lookahead + 1, {lookahead + 1}")
         if layout not in LAYOUTS:
             raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
-        if crop is not None and not (len(crop) == 3 and np.isfinite(crop).all() and crop[2] > 0):
-            raise ValueError(f"crop is {crop}; it is (centre x, centre y, side > 0)")
         self.window, self.lookahead, self.hop, self.layout = window, lookahead, hop, layout
-        self._fixed_crop, self._flip = crop, flip
+        self._flip = flip
         graphdef, self._state = nnx.split(model)
         self._forward = functools.partial(_forward, graphdef)
         self._root_moves = self._find_out_root()
@@ -73,10 +72,10 @@ class Stream:
     def reset(self) -> None:
         """Forgets all frames, as for another person; what was compiled stays."""
         self._buffer_LxKx3 = np.zeros((self.window, len(LAYOUTS[self.layout][0]), 3))
-        self._crop = self._fixed_crop
         self._pushed = 0  # frames so far
         self._first = None  # the first in which somebody was seen
-        self._poses = {}  # frame: pose, from the newest window
+        self._poses = {}  # frame: pose, those that push may give
+        self._newest = {}  # frame: pose, all that the newest window says from then on
         self._depth = {}  # frame: depth of the root as given, of a root that moves
 
     def push(self, keypoints: np.ndarray | None) -> np.ndarray | None:
@@ -129,14 +128,15 @@ class Stream:
 
     def _run(self, newest, keep):
         """The network on the newest window: poses of `keep` frames from `lookahead` before on."""
-        self._poses = {}
+        older, self._poses, self._newest = self._newest, {}, {}
         count = min(self.window, newest - self._first + 1)
         _, points_NxKx3, _ = tracking.fill(np.arange(count), self._buffer_LxKx3[-count:])
         points_NxJx3 = from_layout(points_NxKx3, self.layout)
-        if (points_NxJx3[..., 2] > 0).sum() < _MIN_VISIBLE:
+        seen = points_NxJx3[points_NxJx3[..., 2] > 0][:, :2]
+        if len(seen) < _MIN_VISIBLE:
             return
-        self._follow(points_NxJx3)
-        centre_2, scale = np.array(self._crop[:2]), 2 / self._crop[2]
+        low_2, high_2 = seen.min(0), seen.max(0)
+        centre_2, scale = (low_2 + high_2) / 2, 2 / max((high_2 - low_2).max(), 1e-9)
         x_NxJx3 = points_NxJx3.copy()
         x_NxJx3[..., :2] = (x_NxJx3[..., :2] - centre_2) * scale
         x_NxJx3 = np.where(np.isnan(x_NxJx3).any(-1, keepdims=True), 0, x_NxJx3)
@@ -150,20 +150,14 @@ class Stream:
         else:
             pose_NxJx3 = pose_NxJx3 - pose_NxJx3[:, ROOT : ROOT + 1]
         for frame, pose_Jx3 in zip(frames, pose_NxJx3, strict=True):
-            if 0 <= frame - (newest - self.lookahead) < keep:
-                self._poses[frame] = pose_Jx3.astype(np.float32)
-
-    def _follow(self, points_NxJx3):
-        if self._fixed_crop is not None:
-            return
-        seen = points_NxJx3[points_NxJx3[..., 2] > 0][:, :2]
-        low_2, high_2 = seen.min(0), seen.max(0)
-        now = np.array([*(low_2 + high_2) / 2, max((high_2 - low_2).max(), 1e-9)])
-        if self._crop is None or len(points_NxJx3) < self.window:
-            self._crop = now  # while the window fills, frames have no past to agree with
-        else:
-            gain = 1 - (1 - 1 / self.window) ** self.hop
-            self._crop = self._crop + gain * (now - self._crop)
+            place = frame - (newest - self.lookahead)
+            if place < 0:
+                continue
+            self._newest[frame] = pose_Jx3
+            if place < keep:
+                share = min(1, (place + 1) / self.hop) if frame in older else 1
+                faded = share * pose_Jx3 + (1 - share) * older.get(frame, 0)
+                self._poses[frame] = faded.astype(np.float32)
 
     def _depth_offset(self, frames, depth_N, keep):
         """What brings a window's root depths to those already given where they overlap."""

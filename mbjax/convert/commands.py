@@ -12,9 +12,13 @@ def add(command) -> None:
     _reading(sub)
     sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")
 
-    sub = command("export", _export, "a checkpoint to a PyTorch or safetensors file")
+    sub = command("export", _export, "a checkpoint to a PyTorch, safetensors or runtime's file")
     sub.add_argument("source", help="work folder, one of its checkpoints, or a file of weights")
-    sub.add_argument("--out", required=True, help=".bin, .pth, .pt or .safetensors")
+    sub.add_argument("--out", required=True, help=".bin, .pth, .pt or .safetensors; see --format")
+    sub.add_argument(
+        "--format", choices=("stablehlo", "onnx"),
+        help="a program with its weights, for other runtimes (onnx: pip install 'mbjax[onnx]')",
+    )  # fmt: skip
     sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
     _reading(sub)
     sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")
@@ -74,6 +78,8 @@ def _import(args):
 def _export(args):
     from mbjax.convert import target
 
+    if args.format:
+        return _export_program(args)
     target.check(args.out)
     source = _read(args, optimizer=not args.no_optimizer)
     target.to_file(source, args.out, module_prefix=not args.no_module_prefix)
@@ -82,6 +88,18 @@ def _export(args):
         print(f"wrote {args.out} (weights alone)")
     else:
         print(f"wrote {args.out} ({_optimizer(source)})")
+
+
+def _export_program(args):
+    from mbjax import export_runtime
+
+    source = _read(args, optimizer=False)
+    difference = export_runtime.write(source, args.out, args.format)
+    print(source)
+    print(
+        f"wrote {args.out} ({args.format}, any batch, 1 to {source.network.encoder.maxlen} frames; "
+        f"within {difference:.1e} of the model)"
+    )
 
 
 def _optimizer(source):

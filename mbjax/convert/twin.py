@@ -7,6 +7,10 @@ Shapes in names: B batch, T frames, J joints, C channels, N sequences that atten
 L their length.
 """
 
+import logging
+import warnings
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -145,3 +149,28 @@ def pretraining_loss(pose_BxTxJx3, target_BxTxJx3):
         difference = pose_BxTxJx3.diff(dim=1) - target_BxTxJx3.diff(dim=1)
         velocity = torch.linalg.vector_norm(difference, dim=-1).mean()
     return joint + 0.5 * scaled + 20 * velocity, (joint, scaled, velocity)
+
+
+def to_onnx(config, state, path) -> None:
+    """The twin with a state dict of numpy arrays as an ONNX file: 'keypoints' in, 'pose' out.
+
+    Any batch, frames from 1 to the config's maxlen.
+    """
+    twin = TwinDSTformer(config).eval()
+    twin.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in state.items()})
+    # Two of each: sizes of 1 would be taken to be constant.
+    example_BxTxJxC = torch.zeros(2, min(2, config.maxlen), config.num_joints, config.dim_in)
+    sizes = {
+        0: torch.export.Dim("batch", min=1, max=2**16),
+        1: torch.export.Dim("frames", min=1, max=config.maxlen),
+    }
+    if config.maxlen == 1:
+        del sizes[1]
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about torch's own ways, not about this network
+        registration.setLevel(logging.ERROR)  # operators of torchvision that are not there
+        torch.onnx.export(
+            twin, (example_BxTxJxC,), str(path), dynamo=True, external_data=False, verbose=False,
+            input_names=["keypoints"], output_names=["pose"], dynamic_shapes=(sizes,),
+        )  # fmt: skip
