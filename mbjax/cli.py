@@ -62,7 +62,7 @@ def _parser():
         prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
     )
     # Arguments alone; nothing heavy.
-    from mbjax import ablate, action_commands, cluster, infer_command
+    from mbjax import ablate, action_commands, cluster, compare, infer_command
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -119,6 +119,7 @@ def _parser():
     infer_command.add(command)
     action_commands.add(command)
     ablate.add(command)
+    compare.add(command)
 
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
     sub.set_defaults(run=None)
