@@ -97,6 +97,7 @@ def _parser():
         "--out", default="", help="a folder for tables and pictures, if the task has any"
     )
     sub.add_argument("--json", action="store_true", help="print one JSON object")
+    cluster.add_arguments(sub)
 
     sub = command("bench", _bench, "speed of the training step, of the input, and of both")
     sub.add_argument("--config", default="configs/pretrain.py:mb_lite")
@@ -169,9 +170,14 @@ def _finetune(args):
 
 
 def _evaluate(args):
+    from mbjax import cluster
+
     task = _task(args.task)
-    report = task.evaluate_checkpoint(_task_config(args), args.checkpoint, args.out or None)
-    print(json.dumps(dict(report.metrics)) if args.json else report.text)
+    config = _task_config(args)
+    with cluster.joined(vars(args)) as place:
+        report = task.evaluate_checkpoint(config, args.checkpoint, args.out or None)
+    if place.process == 0:
+        print(json.dumps(dict(report.metrics)) if args.json else report.text)
 
 
 def _task(name):

@@ -5,8 +5,9 @@ Records are those of a prepared pose corpus (data_prep/features.py, `lifting`), 
 Shapes in names: T frames of a recording, J joints.
 """
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mbjax.data import augment, corrupt
@@ -33,9 +34,7 @@ class SamplePairs:
         rows = 0
         for source, motion_TxJx3, metres in _recordings(RecordReader(SAMPLE + "motion3d", split)):
             for number, yaw in enumerate(_YAWS):
-                seen = np.asarray(
-                    augment.view(jnp.asarray(motion_TxJx3), np.radians(yaw), np.radians(_PITCH))
-                )
+                seen = np.asarray(_view(motion_TxJx3, np.radians(yaw), np.radians(_PITCH)))
                 pose, mm_per_unit = _in_image(seen, metres)
                 keypoints = _detected(pose[..., :2], number, noise)
                 pose, keypoints = pose[::_FRAME_STEP], keypoints[::_FRAME_STEP]
@@ -109,4 +108,11 @@ def _detected(xy_TxJx2, camera: int, noise):
     return np.concatenate(parts)
 
 
+_view = jax.jit(augment.view)
 _noisy = jax.jit(corrupt.add_noise, static_argnums=2)
+
+
+@functools.cache
+def open_split(split: str) -> SamplePairs:
+    """A split, made once in a process."""
+    return SamplePairs(split)

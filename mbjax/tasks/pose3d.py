@@ -85,7 +85,7 @@ def make_task(config) -> Task:
 def open_pairs(directory, split):
     """Records of pairs of 2D and 3D: a prepared dataset, or 'sample:pairs'."""
     if str(directory) == sample_pairs.NAME:
-        return sample_pairs.SamplePairs(split)
+        return sample_pairs.open_split(split)
     return RecordReader(directory, split)
 
 

@@ -1,4 +1,7 @@
 import json
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -169,3 +172,24 @@ def test_the_reader_of_tests_is_like_a_prepared_one():
     made = Reader(records(3))
     sample = pose3d.open_pairs("sample:pairs", "test")
     assert set(made[0]) <= set(sample[0])
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_errors_of_one(pretrained, tmp_path):
+    """Real processes over loopback, each reading the 2D of its own rows."""
+    arguments = ["evaluate", "pose3d", *SAMPLE, "--checkpoint", str(pretrained), *TINY]
+    assert main([*arguments, "--out", str(tmp_path / "one")]) == 0
+    launch = pathlib.Path(__file__).parents[2] / "launch/local.py"
+    command = [sys.executable, str(launch), "--processes", "2", "--", *arguments]
+    result = subprocess.run(
+        [*command, "--out", str(tmp_path / "two")], capture_output=True, text=True, check=True,
+        cwd=launch.parents[1],
+    )  # fmt: skip
+    assert result.stdout.count("P1  MPJPE") == 1, "one process speaks"
+    with np.load(tmp_path / "one/errors.npz") as one, np.load(tmp_path / "two/errors.npz") as two:
+        for name in one.files:
+            if one[name].dtype.kind == "f":
+                # float32 sums in the network, in blocks of another size
+                np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-3)
+            else:
+                np.testing.assert_array_equal(one[name], two[name])
