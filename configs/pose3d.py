@@ -135,7 +135,7 @@ def _sample(config, scratch):
     config.model.update(dim_feat=96, dim_rep=96, depth=2, num_heads=4, mlp_ratio=2, maxlen=81)
     config.sources.sample.update(dir="sample:pairs", frames=27, steps_per_epoch=20)
     config.epochs = 15
-    config.batch_size, config.feed_threads = 16, 2
+    config.batch_size, config.feed_threads = 8, 2
     config.learning_rate, config.rate_decay_per_epoch = 1e-3 if scratch else 3e-4, 1.0
     config.warmup_steps, config.cosine, config.clip_norm = 20, True, 1.0
     if scratch:  # so small a network stays at small poses otherwise

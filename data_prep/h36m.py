@@ -45,6 +45,9 @@ class Options:
         "cover: test clips hold every frame, the last one overlapping; reference: the release's",
         choices=("cover", "reference"),
     )
+    without_factor: bool = corpus.option(
+        False, "accept a test split without 2.5d_factor, for evaluation in camera millimetres"
+    )
 
 
 def camera_of(cameras: list[str], clip: windows.Clip) -> tuple[str, int, int]:
@@ -72,13 +75,26 @@ def pose_by_image(pose_TxJx3, width, height) -> np.ndarray:
     return pose.astype(np.float32)
 
 
+def _has_factor(table, options, report):
+    """Whether the split says mm per pixel; ValueError where it does not and must."""
+    if "2.5d_factor" in table:
+        return True
+    if not options.without_factor:
+        raise ValueError(
+            "missing key 2.5d_factor in test, which the protocol needs; --without-factor accepts "
+            "that, for evaluation.millimetres 'camera'"
+        )
+    report.note("no 2.5d_factor in the file")
+    return False
+
+
 class H36m(corpus.Corpus):
     """Human3.6M: pairs of detected 2D and true 3D, with what its evaluation protocol needs.
 
     `frames` are rows of the split in the file (so a row that stands in several clips is known),
     `first_frame` counts within the recording `source`. In the test split factor_2_5d (T,) is mm
     per pixel and pose_mm (T, 17, 3) the truth that the protocol measures against, in mm; in the
-    training split both are empty.
+    training split both are empty; so is factor_2_5d where the file has none (--without-factor).
     """
 
     TREE = FILE
@@ -115,7 +131,8 @@ class H36m(corpus.Corpus):
         cameras = table.texts("camera_name")
         actions = table.texts("action") if test or "action" in table else [""] * len(table)
         # mm are wanted for testing alone; empty arrays cost training nothing.
-        factor = table.numbers("2.5d_factor") if test else np.zeros(0)
+        with_factor = test and _has_factor(table, options, report)
+        factor = table.numbers("2.5d_factor") if with_factor else np.zeros(0)
         pose_mm = table.numbers("joints_2.5d_image", NUM_JOINTS, 3) if test else None
         report.read(len(table), FPS)
         if "confidence" not in table:
@@ -141,7 +158,7 @@ class H36m(corpus.Corpus):
                     "action": actions[rows[0]],
                     "width": width,
                     "height": height,
-                    "factor_2_5d": factor[rows if test else ()].astype(np.float32),
+                    "factor_2_5d": factor[rows if with_factor else ()].astype(np.float32),
                     "pose_mm": (pose_mm[rows] if test else np.zeros((0, NUM_JOINTS, 3))).astype(
                         np.float32
                     ),

@@ -232,7 +232,7 @@ def run(
             config.seed, config.init = seed, own_init
             within(config, steps)
             if suite.curves:
-                config.evaluate_every = "20 %"
+                config.evaluate_every = "25 %"
             found.append(_pose_run(config, workdir / f"{name}-seed{seed}"))
         rows.append(ablation_report.row(name, arm, found, before))
         ablation_report.write(workdir, suite_name, suite, rows, corpora, budget, steps, seeds)

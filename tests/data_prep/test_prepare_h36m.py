@@ -179,6 +179,19 @@ def test_a_bad_split_leaves_the_other_alone(tmp_path, change, words):
     assert file == FILE and words in why
 
 
+def test_a_test_split_without_the_factor_only_when_told(tmp_path):
+    good = h36m_recipes.split(1, [("s_09_act_02_subact_01_ca_01", 20, "55011271")])
+    test = without(good, "2.5d_factor")
+    h36m_recipes.write(tmp_path / FILE, {"train": good, "test": test})
+    result = run(h36m.H36m, tmp_path, frames=5, test_stride=5)
+    ((_, _, why, _),) = result.left_out
+    assert "missing key 2.5d_factor in test" in why and "--without-factor" in why
+    result = run(h36m.H36m, tmp_path, frames=5, test_stride=5, without_factor=True)
+    assert not result.left_out and result.notes["no 2.5d_factor in the file"]
+    record = result.records["test"][0]
+    assert record["factor_2_5d"].shape == (0,) and record["pose_mm"].shape == (5, 17, 3)
+
+
 def test_files_that_are_no_pickle_of_plain_data(tmp_path):
     good = h36m_recipes.split(1, [("s_09_act_02_subact_01_ca_01", 20, "55011271")])
     whole = h36m_recipes.write(tmp_path / "whole.pkl", {"train": good, "test": good}).read_bytes()

@@ -2,6 +2,7 @@ import dataclasses
 import tracemalloc
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from pose3d_readers import Fixed, Reader, records, state_of
@@ -107,6 +108,19 @@ def test_true_2d_is_given_and_taken_over(config):
     eating = [d for d, r in zip(depth, made, strict=True) if r["action"] == "Eating"]
     # Predictions are float32.
     assert found["mpjpe_mm"] == pytest.approx((np.mean(walking) + np.mean(eating)) / 2, rel=1e-5)
+
+
+class WithoutConfidence(Fixed):
+    def __call__(self, x):
+        assert x.shape[-1] == 2
+        return super().__call__(jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1))
+
+
+def test_a_network_of_two_channels_is_given_no_confidence(config):
+    reader = Reader(records(3))  # confidence 1 throughout
+    expected = measure(config, reader).means()
+    config.model.dim_in = 2
+    assert measure(config, reader, model=WithoutConfidence()).means() == expected
 
 
 def test_camera_millimetres_only_when_told(config):
