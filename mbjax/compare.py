@@ -46,8 +46,8 @@ def read_motion(path) -> np.ndarray:
         raise FileNotFoundError(f"no such file: {path}")
     try:
         array = np.load(path)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no .npy file of numbers ({error})") from None
+    except (ValueError, EOFError, OSError):
+        raise ValueError(f"{path} is no .npy file of numbers") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise ValueError(f"{path} is no .npy file of one array of floats")
     if not np.isfinite(array).all():

@@ -67,6 +67,8 @@ def make_task(config) -> Task:
             "no source has a folder; give one, such as --config.sources.h36m.dir=DIR, made by "
             "'mbjax prepare h36m --raw RAW_FOLDER --out DIR'"
         )
+    if config.init:
+        _read_init(config.init, network)  # now, before anything is written
     evaluation = _evaluation(config, network.maxlen) if config.evaluation.dir else None
     trainable = _trainable(config, network)
     return Task(
@@ -119,8 +121,8 @@ def _trainable(config, network) -> Callable[[tuple], bool] | None:
     return trainable
 
 
-def _initial(checkpoint, network, params):
-    """`Task.initial`: the checkpoint's parameters; its network must be this one."""
+def _read_init(checkpoint, network):
+    """The pretrained weights (convert.source.Source); ValueError if their network is not this."""
     from mbjax.convert import source as sources  # training from scratch needs no converters
 
     found = sources.read(checkpoint, backbone_only=True)
@@ -129,14 +131,21 @@ def _initial(checkpoint, network, params):
         {k: v for k, v in dataclasses.asdict(config).items() if k not in free}
         for config in (found.config, network)
     )
-    wrong = [f"{name} {theirs[name]}, here {ours[name]}" for name in ours
-             if theirs[name] != ours[name]]  # fmt: skip
+    wrong = [
+        f"{name} {theirs[name]}, here {ours[name]}" for name in ours if theirs[name] != ours[name]
+    ]
     if wrong:
         raise ValueError(
             f"{checkpoint} is a network of other sizes: {'; '.join(wrong)}; set them to the "
             "checkpoint's by --config.model.NAME=VALUE (a file that does not say its number of "
             "heads is taken to have 8; 'mbjax import --num-heads' says it)"
         )
+    return found
+
+
+def _initial(checkpoint, network, params):
+    """`Task.initial`: the checkpoint's parameters instead of new ones."""
+    found = _read_init(checkpoint, network)
     print(f"starting from {found}", file=sys.stderr)
     return found.params
 
