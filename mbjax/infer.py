@@ -49,15 +49,16 @@ def lift(
     space, each pose where it projects onto its keypoints. No picture tells a small person from one
     who is far: without `height`, 1.70 m is assumed, and all distances are as wrong as that is.
     pixel: (width, height) of the image: normalise by it (centre, half its shorter side) instead of
-    by the square round each person's track, and give pixels back.
+    by the square round the person in each window, and give pixels back.
     frame_step: frames between those the model is shown together, for one trained at a lower rate
     than the video's; every frame still gets a pose. window: frames seen together, at most and by
     default the model's maxlen.
     root_relative: whether the model was trained so (its root means nothing; poses then have it at
     the origin). By default found out: whether the root it predicts follows the person in the image.
     reference_compat: as the reference's in-the-wild script: frames without a detection are left
-    out, windows do not overlap and the last is shorter, the first root of each has depth 0, and
-    root_relative is False unless given.
+    out, windows do not overlap and the last is shorter, all are normalised by the square round the
+    person's whole track, the first root of each has depth 0, and root_relative is False unless
+    given.
     batch_size: windows computed at once.
 
     Missed frames and joints are interpolated in time, with confidence 0. Predictions are means of
@@ -92,7 +93,9 @@ def lift(
         root_relative = bool(root_relative)
         poses = [_as_reference(predict, x_TxJx3, window, root_relative) for x_TxJx3 in inputs]
     else:
-        poses, root_relative = _smooth(predict, inputs, window, frame_step, root_relative)
+        poses, root_relative = _smooth(
+            predict, inputs, window, frame_step, root_relative, own_squares=not pixel
+        )
     fps = fps or source.fps
     if intrinsics:
         if not height:
@@ -239,8 +242,12 @@ def _predict(model, x_NxLxJx3, batch_size):
     return np.concatenate(poses)
 
 
-def _smooth(predict, inputs, window, frame_step, root_relative):
-    """Poses of every clip, from overlapping windows of one length; and whether root-relative."""
+def _smooth(predict, inputs, window, frame_step, root_relative, own_squares):
+    """Poses of every clip, from overlapping windows of one length; and whether root-relative.
+
+    own_squares: each window is shown as large as the model is trained on, however far the person
+    goes in the whole clip; its poses come back in the clip's unit.
+    """
     phases = [[x[p::frame_step] for p in range(min(frame_step, len(x)))] for x in inputs]
     window = min(window, max(len(x) for own in phases for x in own))
     plans, windows = [], []
@@ -253,12 +260,18 @@ def _smooth(predict, inputs, window, frame_step, root_relative):
                 starts = joins.window_starts(len(x_TxJx3), window)
                 windows += [x_TxJx3[start : start + window] for start in starts]
             plans.append(starts)
-    windows = np.stack(windows)
+    squares = [_square(x_LxJx3) if own_squares else (0.0, 1.0) for x_LxJx3 in windows]
+    windows = np.stack([_into(x, *square) for x, square in zip(windows, squares, strict=True)])
     pose_NxLxJx3 = predict(windows)
     if root_relative is None:
         root_relative = _root_stays(windows[:, :, ROOT], pose_NxLxJx3[:, :, ROOT])
     if root_relative:
         pose_NxLxJx3 = pose_NxLxJx3 - pose_NxLxJx3[:, :, ROOT : ROOT + 1]
+    pose_NxLxJx3 = pose_NxLxJx3.astype(np.float64)
+    for pose_LxJx3, (centre, scale) in zip(pose_NxLxJx3, squares, strict=True):
+        pose_LxJx3 /= scale
+        if not root_relative:
+            pose_LxJx3[..., :2] += centre
     results, next_window, plans = [], 0, iter(plans)
     for x_TxJx3, own in zip(inputs, phases, strict=True):
         joined = []
@@ -270,6 +283,24 @@ def _smooth(predict, inputs, window, frame_step, root_relative):
         pose_TxJx3 = joins.merge_phases(joined, len(x_TxJx3), not root_relative)
         results.append(pose_TxJx3 - [0, 0, pose_TxJx3[0, ROOT, 2]])
     return results, root_relative
+
+
+def _square(x_LxJx3):
+    """Middle (2,) and scale that make the square round all visible joints of a window [-1, 1]."""
+    seen_Nx2 = x_LxJx3[x_LxJx3[..., 2] > 0][:, :2]
+    if len(seen_Nx2) < _MIN_VISIBLE:
+        return 0.0, 1.0
+    low_2, high_2 = seen_Nx2.min(0), seen_Nx2.max(0)
+    side = float((high_2 - low_2).max())
+    return ((low_2 + high_2) / 2, 2 / side) if side > 0 else (0.0, 1.0)
+
+
+def _into(x_LxJx3, centre, scale):
+    moved_LxJx2 = (x_LxJx3[..., :2] - centre) * scale
+    # Masked, as of a joint that no frame has, is 0 wherever the square is.
+    masked_LxJx1 = ~x_LxJx3.any(-1, keepdims=True)
+    xy_LxJx2 = np.where(masked_LxJx1, 0, moved_LxJx2)
+    return np.concatenate([xy_LxJx2, x_LxJx3[..., 2:]], axis=-1).astype(np.float32)
 
 
 def _root_stays(input_NxLx3, root_NxLx3):

@@ -248,14 +248,36 @@ def test_scores_past_one_are_one_to_the_model(model):
 def test_frame_step_shows_the_model_every_other_frame(model):
     points = smooth_keypoints(MAXLEN * 2)
     (one,) = lift(model, points, frame_step=2, root_relative=True)
-    x = crop_scale(points).astype(np.float32)
-    even, odd = (flip_average(model, x[None, p::2])[0] for p in (0, 1))
-    even, odd = even - even[:, :1], odd - odd[:, :1]
+
+    def own(part):  # each window in its own square, and back to the clip's unit
+        pose = flip_average(model, crop_scale(part).astype(np.float32)[None])[0]
+        side = max(np.ptp(part[..., axis]) for axis in (0, 1))
+        return (pose - pose[:, :1]) * side / 2 * one.units_per_pixel
+
+    even, odd = own(points[::2]), own(points[1::2])
     # Frame 4 is the third of the even ones, and half way between the odd ones 3 and 5.
     expected = (even[2] + (odd[1] + odd[2]) / 2) / 2
     np.testing.assert_allclose(one.pose_TxJx3[4], expected, atol=2e-5)  # float32
     (short,) = lift(model, points[:3], frame_step=5)
     assert short.pose_TxJx3.shape == (3, 17, 3)
+
+
+def test_somebody_who_walks_off_is_shown_as_large_as_who_stays(model):
+    """Windows have squares of their own: a pose does not depend on how far the person goes."""
+    points = smooth_keypoints(5 * MAXLEN)
+    walks = points.copy()
+    walks[3 * MAXLEN :, :, 0] += 40 * np.arange(2 * MAXLEN)[:, None]
+    stays, goes = (lift(model, p, root_relative=True).persons[0] for p in (points, walks))
+    assert goes.units_per_pixel < 0.5 * stays.units_per_pixel
+    for one in (stays, goes):
+        one.pose_TxJx3[:] /= one.units_per_pixel
+    # The same windows, float32 of hundreds of pixels; later ones differ, so the test can fail.
+    first = slice(0, 2 * MAXLEN)
+    np.testing.assert_allclose(goes.pose_TxJx3[first], stays.pose_TxJx3[first], atol=1e-2)
+    assert np.abs(goes.pose_TxJx3 - stays.pose_TxJx3).max() > 1
+    follows = lift(_Follows(True), walks).persons[0]
+    xy = (walks[..., :2] - follows.centre_2) * follows.units_per_pixel
+    np.testing.assert_allclose(follows.pose_TxJx3[..., :2], xy, atol=2e-6)  # float32 of order 1
 
 
 def test_height_gives_metres(model):
