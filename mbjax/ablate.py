@@ -46,6 +46,11 @@ class Suite:
     pretrained_too: bool = False
     curves: bool = False
 
+    @property
+    def pretrains(self) -> bool:
+        """Whether arms have a pretraining of their own."""
+        return any(arm.pretrain is not None for arm in self.arms.values())
+
 
 _ARCHITECTURE = {
     "a": ("S-T", 40.3), "b": ("T-S", 41.2), "c": ("S + T", 41.8), "d": ("ST-MHSA", 41.5),
@@ -222,9 +227,7 @@ def run(
         arm = suite.arms[name]
         found = []
         own_init, before = init if not arm.variant else "", None
-        steps = budget
-        if any(a.pretrain is not None for a in suite.arms.values()):
-            steps = finetune_budget or max(4, budget // 4)
+        steps = (finetune_budget or max(4, budget // 4)) if suite.pretrains else budget
         if arm.pretrain is not None:
             own_init, before = _pretrain(suite_name, suite, arm, name, budget, workdir, corpora)
         for seed in range(seeds):

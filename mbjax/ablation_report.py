@@ -30,14 +30,17 @@ def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, step
     """table.md, table.csv, table.json and plot.png of the arms that are done."""
     workdir = pathlib.Path(workdir)
     ours = "Human3.6M" if corpora.real else "sample corpus"
+    caveat = ", under this budget."
+    if not corpora.real:
+        caveat = (
+            ". The paper's are of Human3.6M after full training: do not compare the figures, "
+            "compare the order of the arms."
+        )
     about = [
         f"{name}: {suite.title}.",
-        f"Figures here: {corpora.describe()}. They are not comparable with the paper's, which are "
-        "of Human3.6M after full training: compare the order of the arms."
-        if not corpora.real
-        else f"Figures here: {corpora.describe()}, under this budget.",
+        f"Figures here are of {corpora.describe()}{caveat}",
         f"{steps} steps of training for 3D pose"
-        + (f" after {budget} of pretraining" if steps != budget else "")
+        + (f" after {budget} of pretraining" if suite.pretrains else "")
         + f", {seeds} seed(s).",
     ]
     head = ["arm", "", f"P1 MPJPE, mm ({ours})", "P2 P-MPJPE, mm", "paper: MPJPE, mm (Human3.6M)"]
