@@ -22,6 +22,7 @@ class Arm:
 
     pose: changes of the pose config. pretrain: changes of the pretraining's, or
     None for no pretraining of its own. variant: of the pose config, '' for the suite's usual one.
+    with_2d: whether 2D clips join in pretraining.
     """
 
     label: str
@@ -29,6 +30,7 @@ class Arm:
     pose: dict = dataclasses.field(default_factory=dict)
     pretrain: dict | None = None
     variant: str = ""
+    with_2d: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +61,13 @@ _ARCHITECTURE = {
     "j": ("f, more heads", 39.5), "k": ("f, half the channels", 40.4),
 }  # fmt: skip
 _CLEAN = {"noise": False, "mask_joints": 0.0, "mask_frames": 0.0}
-_NO_2D = {"pass_order": "3d"}
 _RATIOS = (0, 15, 30, 45, 60, 75)
 
 
 def _masked(percent):
     """Two thirds of the masks are of whole frames (paper, appendix A.2)."""
     share = percent / 100
-    return {"mask_frames": share * 2 / 3, "mask_joints": share / 3, **_NO_2D}
+    return {"mask_frames": share * 2 / 3, "mask_joints": share / 3}
 
 
 SUITES = {
@@ -97,11 +98,10 @@ SUITES = {
         "what pretraining is made of, one thing after another (table 4)",
         {
             "none": Arm("no pretraining", 39.2, variant="scratch"),
-            "plain": Arm("pretrained on clean 2D", 38.8, pretrain={**_CLEAN, **_NO_2D}),
-            "noise": Arm("+ noise", 38.1, pretrain={"mask_joints": 0.0, "mask_frames": 0.0,
-                                                    **_NO_2D}),
-            "mask": Arm("+ masks", 37.4, pretrain=_NO_2D),
-            "2d": Arm("+ 2D data", 37.5, pretrain={}),
+            "plain": Arm("pretrained on clean 2D", 38.8, pretrain=_CLEAN),
+            "noise": Arm("+ noise", 38.1, pretrain=_masked(0)),
+            "mask": Arm("+ masks", 37.4, pretrain={}),
+            "2d": Arm("+ 2D data", 37.5, pretrain={}, with_2d=True),
         },
     ),
     "mask": Suite(
@@ -169,12 +169,13 @@ def pretrain_config(arm: Arm, corpora: Corpora, model):
         config.batch_size = 24
     config.model.update(model)
     config.evaluation.dir = ""  # what counts is the error after fine-tuning
-    changes = dict(arm.pretrain)
-    if changes.pop("pass_order", None) == "3d":
-        for source in config.sources.values():
-            if source.kind == "2d":
-                source.dir = ""
-    config.update(changes)
+    flat = [source for source in config.sources.values() if source.kind == "2d"]
+    if not arm.with_2d:
+        for source in flat:
+            source.dir = ""
+    elif not any(source.dir for source in flat):
+        raise ValueError(f"the arm {arm.label!r} needs --posetrack or --instavariety")
+    config.update(arm.pretrain)
     return config
 
 

@@ -44,7 +44,7 @@ def test_every_arm_has_its_configs(suite, corpora):
         if corpora.real:
             assert config.sources.amass.dir == "A" and config.sources.h36m.dir == "H"
         kinds = {s.kind for s in config.sources.values() if s.dir}
-        assert kinds == ({"3d", "2d"} if not arm.pretrain else {"3d"})
+        assert kinds == ({"3d", "2d"} if arm.with_2d else {"3d"})
 
 
 def test_pretraining_arms_add_one_thing_after_another():
@@ -146,6 +146,7 @@ def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
         (["mask", "--budget", "1"], "budget 1, seeds 1: at least 4 steps"),
         (["mask", "--budget", "9", "--amass", "x"], "real corpora need --h36m DIR as well"),
         (["frozen", "--budget", "9", "--h36m", "x"], "give --init"),
+        (["pretraining", "--budget", "9", "--h36m", "x", "--arms", "2d"], "needs --posetrack or"),
         (["architecture", "--budget", "9", "--h36m", "no/such"], "no/such does not exist"),
     ],
 )
