@@ -62,7 +62,7 @@ def _parser():
         prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
     )
     # Arguments alone; nothing heavy.
-    from mbjax import ablate, action_commands, cluster, compare, infer_command
+    from mbjax import ablate, action_commands, cluster, compare, compile_command, infer_command
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -121,6 +121,7 @@ def _parser():
     action_commands.add(command)
     ablate.add(command)
     compare.add(command)
+    compile_command.add(command)
 
     sub = commands.add_parser("prepare", help="raw corpora to TFRecord shards (extra [data])")
     sub.set_defaults(run=None)

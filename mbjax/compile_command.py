@@ -1,0 +1,279 @@
+"""`mbjax compile`: the real training step, compiled for a pod that nobody has rented yet.
+
+The TPU compiler (libtpu) runs on any machine and knows each slice's chips, links and memory.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import time
+
+from mbjax import pods, scaling
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "": 1}
+
+
+def add(command) -> None:
+    """Adds the command's arguments; command: (name, run, text) -> its parser."""
+    sub = command(
+        "compile", main, "compile the training step for a TPU pod that is not here, and see it fit"
+    )
+    sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
+    sub.add_argument("--topology", required=True, help="chips and shape, such as v5e:16x16")
+    sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
+    sub.add_argument("--frames", type=int, default=0, help="clip length (the config's maxlen)")
+    sub.add_argument("--source", default="", help="whose step (the first 3D source)")
+    sub.add_argument(
+        "--largest", action="store_true", help="also search the largest batch that fits"
+    )
+    sub.add_argument(
+        "--scaling", action="store_true", help="also a table of step times for 8 to 1,024 chips"
+    )
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+class DoesNotFit(Exception):
+    """The step needs more memory than a chip has; `needed` bytes, as the compiler says."""
+
+    def __init__(self, needed: float, message: str):
+        super().__init__(message)
+        self.needed = needed
+
+
+def main(args) -> int:
+    """The command; args as `add` defines them. Exit status 1 where the batch does not fit."""
+    from mbjax import configuration
+
+    generation, chip = pods.find(args.topology)
+    config = configuration.load(args.config, args.settings)
+    if args.batch_size < 0 or args.frames < 0:
+        raise ValueError("--batch-size and --frames must be positive")
+    devices = topology_devices(args.topology)
+    step = PodStep(config, devices, args.source, args.frames)
+    batch_size = args.batch_size or config.batch_size
+    report = step.report(batch_size, chip)
+    if not args.json:
+        print(describe(args.topology, report, chip), flush=True)
+    if args.scaling:
+        if not report["fits"] or config.fsdp > 1:
+            raise ValueError("--scaling is for a batch that fits, with fsdp 1")
+        report["scaling"] = scaling.rows(report, chip)
+        if not args.json:
+            print(scaling.describe(report, chip), flush=True)
+    if args.largest:
+        tell = (lambda text: None) if args.json else functools.partial(print, flush=True)
+        report["largest_batch"] = largest_batch(step, report, chip, tell)
+        if not args.json:
+            print(_largest(report["largest_batch"], step))
+    if args.json:
+        print(json.dumps({"topology": args.topology, **report}))
+    return 0 if report["fits"] else 1
+
+
+def topology_devices(topology: str):
+    """The devices of a slice that is not here. ImportError without the compiler."""
+    if not importlib.util.find_spec("libtpu"):
+        raise ImportError("the TPU compiler is not installed; pip install 'mbjax[tpu]'")
+    # The compiler looks for a TPU and its metadata server unless it is told that there is none.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-16")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")
+    # Its lock is for the device; compiling may go on several times at once.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    import jax
+    from jax.experimental import topologies
+
+    jax.config.update("jax_platforms", "cpu")
+    # Programs for devices that are not here cannot be read back.
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"the TPU compiler does not take {topology!r} ({reason}); usual ones: {pods.known()}"
+        ) from None
+
+
+class PodStep:
+    """One source's training step, to be compiled for a mesh at any batch size."""
+
+    def __init__(self, config, devices, source_name: str = "", frames: int = 0):
+        from mbjax import distributed
+        from mbjax.data.corrupt import DetectionNoise
+        from mbjax.tasks import pretrain
+
+        kinds = {name: source.kind for name, source in config.sources.items()}
+        name = source_name or next((n for n, kind in kinds.items() if kind == "3d"), None)
+        if name not in kinds:
+            raise ValueError(f"no source {name!r}; there are: {', '.join(kinds)}")
+        self.config, self.source = config, name
+        self.frames = frames or config.sources[name].frames or config.model.maxlen
+        config.model.maxlen = max(config.model.maxlen, self.frames)
+        self.mesh = distributed.make_mesh(config.fsdp, devices)
+        noise = DetectionNoise.load(config.noise_table or None)
+        loss = pretrain.loss_3d if kinds[name] == "3d" else pretrain.loss_2d
+        self._loss = functools.partial(loss, config, config.sources[name], noise)
+        self._field = "pose" if kinds[name] == "3d" else "keypoints"
+
+    @property
+    def smallest_batch(self) -> int:
+        return self.mesh.size * self.config.accumulate
+
+    def compile(self, batch_size: int):
+        """The compiled step; DoesNotFit where the compiler runs out of the chip's memory."""
+        import jax
+        import jax.numpy as jnp
+
+        from mbjax import distributed, step, train
+        from mbjax.data.plan import Plan, Source
+        from mbjax.tasks import TrainSource, pretrain
+
+        config = self.config
+        distributed.check_batch(batch_size, self.mesh, config.accumulate)
+        source = TrainSource(range(batch_size), self._loss, batch_size)
+        task = pretrain.bare_task(config, {self.source: source})
+        plan = Plan([Source(self.source, batch_size, batch_size)], config.seed, config.epochs)
+        optimizer, _ = task.optimizer(plan)
+        graphdef, fresh = train.make_state(task, optimizer, config.seed)
+        abstract = jax.eval_shape(fresh)
+        one = step.make_step(
+            graphdef, source, optimizer, config.seed, plan.total_steps, config.accumulate
+        )
+        shape = (batch_size, self.frames, config.model.num_joints, 3)
+        batch = {self._field: jax.ShapeDtypeStruct(shape, jnp.float32)}
+        try:
+            return step.compiled_step(one, self.mesh, abstract).lower(abstract, batch).compile()
+        except jax.errors.JaxRuntimeError as error:
+            used = re.search(r"Used ([\d.]+)([KMG]?) of ([\d.]+)([KMG]?) hbm", str(error))
+            if not used:
+                raise
+            raise DoesNotFit(float(used[1]) * _UNITS[used[2]], used[0]) from None
+
+    def report(self, batch_size: int, chip: pods.Chip) -> dict:
+        """What one chip holds and does in a step; sizes in bytes."""
+        from mbjax import hlo
+
+        begun = time.monotonic()
+        head = {
+            "chips": self.mesh.size,
+            "mesh": dict(self.mesh.shape),
+            "batch_size": batch_size,
+            "batch_per_chip": batch_size / self.mesh.size,
+            "frames": self.frames,
+            "source": self.source,
+            "dtype": self.config.model.dtype,
+            "remat": self.config.model.remat,
+            "accumulate": self.config.accumulate,
+        }
+        try:
+            compiled = self.compile(batch_size)
+        except DoesNotFit as error:
+            return {**head, "fits": False, "memory_needed": error.needed,
+                    "compile_s": round(time.monotonic() - begun, 1)}  # fmt: skip
+        memory = compiled.memory_analysis()
+        cost = compiled.cost_analysis()
+        found = hlo.collectives(compiled.as_text())
+        kinds = {
+            "arguments": memory.argument_size_in_bytes,
+            "outputs": memory.output_size_in_bytes,
+            "donated": memory.alias_size_in_bytes,
+            "temporary": memory.temp_size_in_bytes,
+            "program": memory.generated_code_size_in_bytes,
+        }
+        needed = sum(kinds.values()) - 2 * kinds["donated"]
+        return {
+            **head,
+            "fits": needed <= chip.memory,
+            "memory": kinds,
+            "memory_needed": needed,
+            "memory_fixed": kinds["arguments"] + kinds["program"],
+            "flops": cost["flops"],
+            "bytes_accessed": cost["bytes accessed"],
+            "collectives": hlo.summary(found),
+            "compile_s": round(time.monotonic() - begun, 1),
+        }
+
+
+def largest_batch(step: PodStep, report: dict, chip: pods.Chip, tell=lambda text: None) -> dict:
+    """The largest batch that compiles within the chip's memory, and what each tried one needs.
+
+    State and program stay, all else grows with the batch almost linearly: from one size the end of
+    the line is guessed and compiled, then the line is drawn through what was compiled, until a size
+    fits and the next one does not.
+    """
+    unit = step.smallest_batch
+    tried = {0: (float(report.get("memory_fixed", 0)), True)}
+
+    def note(units, found):
+        tried[units] = (found["memory_needed"], found["fits"])
+        tried[0] = (found.get("memory_fixed", tried[0][0]), True)
+
+    note(report["batch_size"] // unit, report)
+    while True:
+        good = max(units for units, (_, fits) in tried.items() if fits)
+        bad = min((units for units, (_, fits) in tried.items() if not fits), default=None)
+        if bad == good + 1:
+            break
+        (a, (at_a, _)), (b, (at_b, _)) = sorted(tried.items())[-2:]
+        per_unit = max((at_b - at_a) / (b - a), 1.0)
+        guess = max(good + 1, int(a + (chip.memory - at_a) / per_unit))
+        guess = min(guess, bad - 1) if bad else guess
+        found = step.report(guess * unit, chip)
+        note(guess, found)
+        tell(
+            f"  batch {guess * unit}: {found['memory_needed'] / pods.GIB:.2f} GiB a chip, "
+            + ("fits" if found["fits"] else "does not fit")
+        )
+    needed = {units * unit: size for units, (size, _) in sorted(tried.items()) if units}
+    return {"batch_size": good * unit, "needed": needed}
+
+
+def describe(topology: str, report: dict, chip: pods.Chip) -> str:
+    """The report for a person, everything per chip."""
+    gib = pods.GIB
+    lines = [
+        f"{topology}: {report['chips']} {chip.kind} chips, mesh "
+        + " x ".join(f"{axis} {size}" for axis, size in report["mesh"].items())
+        + f"; step of source {report['source']}, batch {report['batch_size']} "
+        f"({report['batch_per_chip']:g} a chip), {report['frames']} frames, {report['dtype']}"
+        + (", remat" if report["remat"] else "")
+        + f"  (compiled in {report['compile_s']} s)"
+    ]
+    verdict = "fits" if report["fits"] else "DOES NOT FIT"
+    lines.append(
+        f"memory per chip: {report['memory_needed'] / gib:.2f} of {chip.memory / gib:g} GiB, "
+        + verdict
+    )
+    if "memory" not in report:
+        return "\n".join(lines)
+    meaning = {
+        "arguments": "parameters, optimizer state, batch",
+        "outputs": "new state, metrics",
+        "donated": "outputs that take the arguments' place",
+        "temporary": "activations, gradients",
+        "program": "",
+    }
+    for kind, size in report["memory"].items():
+        lines.append(f"  {kind:10s} {size / gib:8.3f} GiB  {meaning[kind]}".rstrip())
+    lines.append(
+        f"work per chip and step: {report['flops'] / 1e12:.3f} TFLOP, "
+        f"{report['bytes_accessed'] / 1e9:.1f} GB of memory traffic"
+    )
+    lines.append("collectives of a step:" + ("" if report["collectives"] else " none"))
+    for kind, sums in report["collectives"].items():
+        lines.append(f"  {kind:20s} {sums['count']:4d}   {sums['bytes'] / 1e6:10.3f} MB")
+    return "\n".join(lines)
+
+
+def _largest(largest: dict, step: PodStep) -> str:
+    size = largest["batch_size"]
+    if not size:
+        return f"not even batch {step.smallest_batch} fits; try --config.model.remat=True"
+    return (
+        f"largest batch that fits: {size} ({size // step.mesh.size} a chip), in steps of "
+        f"{step.smallest_batch}"
+    )

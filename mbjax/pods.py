@@ -1,0 +1,53 @@
+"""What the makers publish of the chips that a run may be planned for.
+
+Sources: Google's pages on TPU v5e, v5p and v6e (docs.cloud.google.com/tpu/docs/v5e, /v5p, /v6e, as
+of 2026). Rates are peaks, dense.
+"""
+
+import dataclasses
+import re
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One chip of a pod.
+
+    kind: how JAX names it. memory: bytes. tflops: bfloat16. memory_gbps, ici_gbps, network_gbps:
+    10^9 bytes/s of its memory, of its links to other chips (both directions), and of the data
+    centre's network (its share of the host's). slice: the most chips that links join. shapes: usual
+    ones.
+    """
+
+    kind: str
+    memory: float
+    tflops: float
+    memory_gbps: float
+    ici_gbps: float
+    network_gbps: float
+    slice: int
+    shapes: tuple[str, ...]
+
+
+_FLAT = ("2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16")
+CHIPS = {
+    # 2 x 100 Gbit/s a host of 8 chips.
+    "v5e": Chip("TPU v5 lite", 16 * GIB, 197, 819, 400, 3.125, 256, _FLAT),
+    "v5p": Chip("TPU v5", 95 * GIB, 459, 2765, 1200, 6.25, 6144, _CUBES),
+    # Its page gives no network rate; that of v5e is the lower bound taken here.
+    "v6e": Chip("TPU v6 lite", 32 * GIB, 918, 1638, 800, 3.125, 256, _FLAT),
+}  # fmt: skip
+
+
+def find(topology: str) -> tuple[str, Chip]:
+    """(generation, chip) of 'v5e:4x4'. ValueError, with the known ones, on another."""
+    match = re.fullmatch(r"(\w+):(\d+(?:x\d+)+)", topology)
+    if not match or match[1] not in CHIPS:
+        raise ValueError(f"topology {topology!r} is not known; there are: {known()}")
+    return match[1], CHIPS[match[1]]
+
+
+def known() -> str:
+    return "; ".join(f"{name}:{{{','.join(chip.shapes)}}}" for name, chip in CHIPS.items())
