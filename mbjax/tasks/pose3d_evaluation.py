@@ -90,8 +90,7 @@ class Evaluation:
             record = self._reader[number]
             if self.corpus == _H36M and is_left_out(record["source"]):
                 continue
-            rows = record["frames"]
-            found.append((record["source"], int(rows[0]), int(rows[-1]), number))
+            found.append((record["source"], int(record["frames"][0]), number))
         found.sort()
         if self._options.clips == "reference":
             found = self._by_the_reference(found)
@@ -100,18 +99,16 @@ class Evaluation:
         return [(entry[-1], w) for entry in found for w in range(len(self._windows))]
 
     def _by_the_reference(self, found):
-        """Without the clips that take in a recording's end by overlapping the one before."""
+        """Only clips that lie whole clips after their recording's first: no overlapping ends."""
         if len(self._windows) > 1:
             raise ValueError(
                 "evaluation.clips 'reference' is the rule for whole clips; leave "
                 "evaluation.frames at 0"
             )
-        kept, last_row = [], {}
-        for source, first, last, number in found:
-            if first > last_row.get(source, -1):
-                kept.append((source, first, last, number))
-                last_row[source] = last
-        return kept
+        first_row: dict = {}
+        for source, first, _ in found:
+            first_row.setdefault(source, first)
+        return [entry for entry in found if (entry[1] - first_row[entry[0]]) % self.frames == 0]
 
     def _every_frame_is_there(self):
         """Whether the dataset holds the ends of recordings, by its card; True without one."""

@@ -56,6 +56,17 @@ def test_numbers_of_the_reference_from_a_prepared_dataset(config, golden, tmp_pa
     assert by_name.means()["p_mpjpe_mm"] == pytest.approx(float(values["p_mpjpe"]), rel=1e-6)
 
 
+def test_the_reference_s_rule_takes_whole_clips_from_the_start(config):
+    """Of clips of 9 frames at 0, 4, 9, 13 and 14 those at 0 and 9 are the reference's."""
+    template = records(1)[0]
+    made = [dict(template, frames=100 + start + np.arange(9)) for start in (14, 4, 0, 13, 9)]
+    kept = []
+    config.evaluation.clips = "reference"
+    reader = Reader(made)
+    measure(config, reader, keep=lambda source, action, rows, scores: kept.extend(rows))
+    assert kept == list(range(100, 118))
+
+
 def test_the_same_on_any_number_of_devices_and_batch(config):
     reader = Reader(records(20))
     results = []
