@@ -11,6 +11,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import tensorboardX.global_writer  # noqa: F401  slow to import; once is enough
@@ -148,12 +149,23 @@ class _Numbers:
         return {"x": (x[records[rows]] + 0.1 * noise[rows]).astype(np.float32)}
 
 
-def small_run(workdir, steps=40, pause=0.1, save_every=4):
+class _Small(nnx.Module):
+    """One layer, and a number of parameters that only add to the state."""
+
+    def __init__(self, more, rngs):
+        self.layer = nnx.Linear(4, 2, rngs=rngs)
+        self.more = nnx.List([nnx.Param(jnp.zeros(2)) for _ in range(more)])
+
+    def __call__(self, x):
+        return self.layer(x) + sum(parameter[...] for parameter in self.more)
+
+
+def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", more=0):
     """The real loop around a network of one layer, whose steps take about `pause` seconds."""
     config = ConfigDict(
         {
             "seed": 0, "fsdp": 1, "accumulate": 1, "epochs": 1, "order": "sequential",
-            "pass_order": ("numbers",), "feed_threads": 1, "log_every": "1 step",
+            "pass_order": ("numbers",), "feed_threads": 1, "log_every": log_every,
             "save_every": f"{save_every} steps", "evaluate_every": "", "keep_checkpoints": 3,
             "steps": steps,
         }
@@ -167,7 +179,7 @@ def small_run(workdir, steps=40, pause=0.1, save_every=4):
     def make_task(config):
         return Task(
             name="small",
-            make_model=lambda rngs: nnx.Linear(4, 2, rngs=rngs),
+            make_model=lambda rngs: _Small(more, rngs),
             sources={"numbers": TrainSource(_Numbers(pause), loss, 8, 0, config.steps)},
             optimizer=lambda plan: (optax.adamw(1e-2), lambda step: 1e-2),
             describe={"kind": "small"},
