@@ -1,4 +1,4 @@
-"""The subcommand infer: its arguments, what it writes and what it prints."""
+"""The subcommands infer and stream-table: arguments, what is written and what is printed."""
 
 import dataclasses
 import sys
@@ -51,6 +51,21 @@ def add(command) -> None:
         "motion.html",
     )  # fmt: skip
 
+    sub = command(
+        "stream-table", _stream_table, "accuracy and speed of mbjax.Stream against look-ahead"
+    )
+    of = sub.add_mutually_exclusive_group(required=True)
+    of.add_argument("--checkpoint", help="its accuracy on the sample's held-out motion, and speed")
+    of.add_argument("--random", choices=("mb", "mb_lite"), help="random weights: speed alone")
+    sub.add_argument("--window", type=int, default=27, metavar="N", help="frames (%(default)s)")
+    sub.add_argument("--flip", action="store_true", help="mean with the mirror image")
+
+
+def _stream_table(args):
+    from mbjax import stream_table
+
+    stream_table.run(args.checkpoint, args.random, args.window, args.flip)
+
 
 @dataclasses.dataclass
 class _Pictures:
@@ -77,7 +92,7 @@ def _infer(args):
     intrinsics = _intrinsics(args, size)
     _fit_video(pictures, keypoints)
     fps = args.fps or keypoints.fps or (pictures.video.fps if pictures.video else None)
-    model = loading.load(args.checkpoint, args.num_heads)
+    model = loading.load(args.checkpoint, args.num_heads, kinds=("dstformer",))
     motion = infer.lift(
         model, keypoints, person=args.person, fps=fps, height=args.height, pixel=args.pixel,
         intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,

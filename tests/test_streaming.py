@@ -178,3 +178,19 @@ def test_bad_frames_are_told(model):
         bad[3, column] = value
         with pytest.raises(ValueError, match="NaN or a negative confidence"):
             stream.push(bad)
+
+
+def test_table_of_accuracy_and_speed(monkeypatch, capsys):
+    """Two cameras' views of half a clip; the README's figures are of all."""
+    from mbjax import stream_table
+    from mbjax.cli import main
+
+    clips = [clip[:40] for clip in stream_table.held_out()[:2]]
+    monkeypatch.setattr(stream_table, "held_out", lambda: clips)
+    monkeypatch.setattr(stream_table, "SETTINGS", ((0, 1), (6, 4), (13, 1)))
+    assert main(["stream-table", "--checkpoint", "tiny", "--window", "9"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["0", "1"], ["6", "4"]]  # 13 does not fit
+    # With depth 0 a joint is off by its depth.
+    flat = 1000 * np.mean([np.abs(root_relative(clip)[..., 2]).mean() for clip in clips])
+    assert all(5 < float(row[2]) < 0.75 * flat and float(row[4]) > 0 for row in rows)
