@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from data_prep import corpus, features, h36m, tables
+from mbjax import smpl
 
 POSE, SHAPE = 72, 10
 
@@ -75,11 +76,12 @@ class _Mesh(corpus.Corpus, skip_registration=True):
         table = tables.Table(source.path, source.split)
         pixels = table.numbers("joint_2d", 17, 2)
         confidence = table.confidence()
-        theta = [_theta(table, "")]
+        theta = [_theta(table, "", report)]
         if options.initial:
-            theta.append(_theta(table, "pred_"))
-        image_size = cls._image_sizes(table)
-        report.read(len(table), cls.FPS)
+            theta.append(_theta(table, "pred_", report))
+        image_size = cls._image_sizes(table, options)
+        fps = cls._fps(options)
+        report.read(len(table), fps)
         if "confidence" not in table:
             report.note("no confidence in the file, taken as 1")
         for clip in tables.cut_table(table, cls._cutting(options), report):
@@ -97,7 +99,7 @@ class _Mesh(corpus.Corpus, skip_registration=True):
                 "frames": rows,
                 "source": clip.source,
                 "first_frame": clip.first_frame,
-                "fps": cls.FPS,
+                "fps": fps,
             }
             for name, columns in zip(("theta", "initial_theta"), theta, strict=False):
                 parts = [column[rows] for column in columns]
@@ -109,16 +111,30 @@ class _Mesh(corpus.Corpus, skip_registration=True):
         return options
 
     @classmethod
-    def _image_sizes(cls, table):
+    def _fps(cls, options):
+        return cls.FPS
+
+    @classmethod
+    def _image_sizes(cls, table, options):
         """A function of a clip that gives the width and height its pixels are divided by."""
         raise NotImplementedError
 
 
-def _theta(table, prefix):
-    return (
-        table.numbers(f"{prefix}smpl_pose", POSE),
-        table.numbers(f"{prefix}smpl_shape", SHAPE),
-    )
+def _theta(table, prefix, report):
+    """Pose as axis-angles (N, 72) and shape (N, 10) of what a file has."""
+    name = f"{prefix}smpl_pose"
+    pose = table.rows(name)
+    plain = smpl.as_axis_angles(pose, f"{table.split}: {name}")
+    if pose.shape[-1] != POSE and pose.shape[-2:] != (24, 3):
+        report.note(f"{name} are rotation matrices; turned into axis-angles")
+    shape = table.rows(f"{prefix}smpl_shape")
+    if shape.ndim != 2 or shape.shape[1] < SHAPE:
+        raise ValueError(
+            f"{table.split}: {prefix}smpl_shape has shape {shape.shape}, (N, {SHAPE}) was wanted"
+        )
+    if shape.shape[1] > SHAPE:
+        report.note(f"{prefix}smpl_shape has {shape.shape[1]} numbers, the first {SHAPE} are used")
+    return plain, shape[:, :SHAPE]
 
 
 class MeshH36m(_Mesh):
@@ -129,7 +145,7 @@ class MeshH36m(_Mesh):
     OPTIONS = VideoOptions
 
     @classmethod
-    def _image_sizes(cls, table):
+    def _image_sizes(cls, table, options):
         cameras = table.texts("camera_name")
         return lambda clip: h36m.camera_of(cameras, clip)[1:]
 
@@ -142,9 +158,34 @@ class MeshPw3d(_Mesh):
     OPTIONS = VideoOptions
 
     @classmethod
-    def _image_sizes(cls, table):
+    def _image_sizes(cls, table, options):
         # Upright and level videos alike are divided by their longer side, and not centred.
         return lambda clip: (1920, 1920)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnOptions(VideoOptions):
+    width: int = corpus.option(1920, "of the image, pixels")
+    height: int = corpus.option(1080, "of the image, pixels")
+    fps: float = corpus.option(0.0, "frames per second; 0 where it is not known")
+
+
+class MeshOwn(_Mesh):
+    """Videos of one's own with SMPL, all of one image size: clips of 2D and body parameters."""
+
+    STEM = "mesh_det_own"
+    TREE = f"{STEM}.pkl, in the layout of the release's mesh files"
+    OPTIONS = OwnOptions
+
+    @classmethod
+    def _fps(cls, options):
+        return options.fps
+
+    @classmethod
+    def _image_sizes(cls, table, options):
+        if options.width < 1 or options.height < 1:
+            raise ValueError(f"an image of {options.width} x {options.height} pixels")
+        return lambda clip: (options.width, options.height)
 
 
 class MeshCoco(_Mesh):
@@ -159,5 +200,5 @@ class MeshCoco(_Mesh):
         return _Singles()
 
     @classmethod
-    def _image_sizes(cls, table):
+    def _image_sizes(cls, table, options):
         return lambda clip: (640, 640)

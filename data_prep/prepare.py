@@ -29,6 +29,7 @@ CORPORA = {
     "instavariety": "data_prep.instavariety:Instavariety",
     "mesh_coco": "data_prep.mesh:MeshCoco",
     "mesh_h36m": "data_prep.mesh:MeshH36m",
+    "mesh_own": "data_prep.mesh:MeshOwn",
     "mesh_pw3d": "data_prep.mesh:MeshPw3d",
     "mpi_inf_3dhp": "data_prep.mpi_inf_3dhp:MpiInf3dhp",
     "ntu120": "data_prep.ntu:Ntu120",

@@ -46,6 +46,16 @@ class Table:
 
     def numbers(self, name: str, *shape: int) -> np.ndarray:
         """A column of N numeric arrays of this shape; as stored, no copy."""
+        column = self.rows(name)
+        if column.shape[1:] != shape:
+            raise ValueError(
+                f"{self.split}: {name} has shape {column.shape}, (N, {', '.join(map(str, shape))})"
+                " was wanted"
+            )
+        return column
+
+    def rows(self, name: str) -> np.ndarray:
+        """A column of N numeric arrays of any one shape; as stored, no copy."""
         column = self._column(name)
         try:
             column = np.asarray(column)
@@ -53,12 +63,7 @@ class Table:
             raise ValueError(f"{self.split}: {name} holds entries of several shapes") from error
         if column.dtype.kind not in "fiu":
             raise ValueError(f"{self.split}: {name} does not hold numbers")
-        if column.shape[1:] != shape:
-            raise ValueError(
-                f"{self.split}: {name} has shape {column.shape}, (N, {', '.join(map(str, shape))})"
-                " was wanted"
-            )
-        self._need_rows(name, len(column))
+        self._need_rows(name, len(column) if column.ndim else 0)
         return column
 
     def confidence(self) -> np.ndarray:

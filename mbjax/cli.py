@@ -108,6 +108,12 @@ def _parser():
     sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
+    sub = command(
+        "sample-mesh", _sample_mesh, "the sample motion with a body fitted to it, for mesh recovery"
+    )
+    sub.add_argument("--out", required=True, help="folder, for 'mbjax prepare mesh_own --raw'")
+    sub.add_argument("--body", default="synthetic", help="or the folder of SMPL (%(default)s)")
+
     sub = command("fit-noise", _fit_noise, "fit the table of 2D detection noise to your detector")
     sub.add_argument(
         "pairs", help=".npz with detected (N,17,3) and true (N,17,2), normalised alike"
@@ -202,6 +208,12 @@ def _bench(args):
     from mbjax import bench
 
     return bench.main(args)
+
+
+def _sample_mesh(args):
+    from mbjax import sample_mesh
+
+    print(f"wrote {sample_mesh.write(args.out, args.body)}")
 
 
 def _fit_noise(args):

@@ -73,6 +73,7 @@ TASKS = {
     "pose3d": "mbjax.tasks.pose3d",
     "action": "mbjax.tasks.action",
     "oneshot": "mbjax.tasks.oneshot",
+    "mesh": "mbjax.tasks.mesh",
 }
 
 
