@@ -205,3 +205,18 @@ def sparse_by_columns(dense, module="scipy.sparse.csc", name="csc_matrix"):
         _shape=dense.shape,
         maxprint=50,
     )
+
+
+def smpl_folder(
+    folder, num_vertices=60, num_betas=10, joints=SMPL_PARENTS, name="SMPL_NEUTRAL.npz"
+):
+    """Writes the files that `mbjax.smpl.load` looks for, of a random body; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = random_body(0, joints, num_vertices, num_betas)
+    rng = np.random.default_rng(1)
+    np.savez(folder / name, **arrays)
+    np.save(folder / "J_regressor_h36m_correct.npy", rng.uniform(size=(17, num_vertices)))
+    np.save(folder / "J_regressor_extra.npy", rng.uniform(size=(9, num_vertices)))
+    pose = np.tile(np.array([1.0, 0, 0, 1, 0, 0]), 24)
+    np.savez(folder / "smpl_mean_params.npz", pose=pose, shape=np.zeros(10), cam=np.zeros(3))
+    return folder

@@ -1,7 +1,10 @@
 """The subcommands import, export and parity: their arguments, and what they print."""
 
 import json
+import os
 import sys
+
+from mbjax import smpl
 
 
 def add(command) -> None:
@@ -25,6 +28,11 @@ def add(command) -> None:
     sub.add_argument(
         "--no-module-prefix", action="store_true",
         help="names without 'module.', which the release's CUDA evaluation expects",
+    )  # fmt: skip
+    sub.add_argument(
+        "--body", default="", metavar="SMPL",
+        help="of a mesh net: SMPL's folder; the release's code wants the body in the file "
+        "($MBJAX_SMPL)",
     )  # fmt: skip
 
     sub = command(
@@ -82,7 +90,8 @@ def _export(args):
         return _export_program(args)
     target.check(args.out)
     source = _read(args, optimizer=not args.no_optimizer)
-    target.to_file(source, args.out, module_prefix=not args.no_module_prefix)
+    body = _body(source, args)
+    target.to_file(source, args.out, module_prefix=not args.no_module_prefix, body=body)
     print(source)
     if args.out.endswith(".safetensors"):
         print(f"wrote {args.out} (weights alone)")
@@ -100,6 +109,33 @@ def _export_program(args):
         f"wrote {args.out} ({args.format}, any batch, 1 to {source.network.encoder.maxlen} frames; "
         f"within {difference:.1e} of the model)"
     )
+
+
+def _body(source, args):
+    """SMPL for a mesh net's PyTorch file, or None; says what the release's code will not like."""
+    if not source.network.kind.startswith("mesh"):
+        if args.body:
+            raise ValueError(f"{args.source} is no mesh net; leave --body out")
+        return None
+    if getattr(source.network.head, "initial_6d", "rows") != "rows":
+        print(
+            "note: this refiner adds to columns of the initial rotations, the release's code to "
+            "their rows: it would load the file and compute something else",
+            file=sys.stderr,
+        )
+    if args.out.endswith(".safetensors"):
+        return None
+    if args.body or os.environ.get(smpl.VARIABLE):
+        body = smpl.load(args.body)
+        for note in body.notes:
+            print(f"note: {note}", file=sys.stderr)
+        return body
+    print(
+        "note: without head.smpl.*, which the release's code wants: --body or "
+        f"{smpl.VARIABLE} says where SMPL is",
+        file=sys.stderr,
+    )
+    return None
 
 
 def _optimizer(source):

@@ -6,8 +6,17 @@ import pathlib
 from etils import epath
 
 from mbjax.checkpoint import FOLDER, Checkpoints
-from mbjax.convert import heads, names, optimizer_state, params, safetensors_io, torch_io
+from mbjax.convert import (
+    heads,
+    names,
+    optimizer_state,
+    params,
+    safetensors_io,
+    smpl_buffers,
+    torch_io,
+)
 from mbjax.convert.source import Source
+from mbjax.smpl import Smpl
 
 TORCH_ENDINGS = (".bin", ".pth", ".pt")
 # By kind of network: the key of the state dict, that of the best evaluation so far, the metrics of
@@ -58,8 +67,13 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
     return out / FOLDER / str(source.meta["step"])
 
 
-def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) -> None:
-    """Writes a PyTorch or safetensors file, told by its ending."""
+def to_file(
+    source: Source, out: str | os.PathLike, module_prefix: bool = True, body: Smpl | None = None
+) -> None:
+    """Writes a PyTorch or safetensors file, told by its ending.
+
+    body: for a mesh net, the SMPL that the release's code wants to find in a PyTorch file.
+    """
     check(out)
     network = source.network
     rows = heads.network_rows(network)
@@ -68,11 +82,16 @@ def to_file(source: Source, out: str | os.PathLike, module_prefix: bool = True) 
     if pathlib.Path(out).suffix == ".safetensors":
         safetensors_io.write(out, tensors, record)
         return
+    if body:
+        tensors |= smpl_buffers.tensors(body)
     if module_prefix:
         tensors = {names.DATA_PARALLEL + name: array for name, array in tensors.items()}
     optimizer = None
     if source.adam:
         groups = _param_groups(source.meta, [row for row in rows if row.item == "params"])
+        if body:  # torch counts the body's own parameters too, after the head's
+            first = groups[-1]["params"][-1] + 1
+            groups[-1]["params"] += range(first, first + len(smpl_buffers.PARAMETERS))
         optimizer = optimizer_state.to_torch(source.adam, rows, groups)
     container = _SAVED[network.kind][0]
     torch_io.write(out, tensors, _fields(source.meta), container, optimizer, record)
