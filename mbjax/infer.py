@@ -70,22 +70,7 @@ def lift(
     _check_intrinsics(intrinsics, pixel, reference_compat)
     if not isinstance(source, Keypoints):
         source = keypoint_files.read(source, layout, image_size or pixel)
-    notes = list(source.notes)
-    tracks = _chosen(source, person)
-    largest = max(track.keypoints_NxKx3[..., 2].max() for track in tracks)
-    if largest > 1 and not reference_compat:
-        notes.append(f"confidences of up to {largest:.3g}; what passes 1 counts as 1")
-    clips = []
-    for track in tracks:
-        if image_size and not pixel:
-            _check_inside(track.keypoints_NxKx3, image_size, track.person)
-        clip = _prepare(track, source.layout, pixel, reference_compat)
-        if np.any(clip.input_TxJx3[..., 2] > 0):
-            clips.append(clip)
-        else:
-            notes.append(f"person {track.person}: under {_MIN_VISIBLE} visible joints, left out")
-    if not clips:
-        raise ValueError(f"{source.source}: nobody with at least {_MIN_VISIBLE} visible joints")
+    clips, notes = prepared(source, person, pixel, image_size, reference_compat)
     inputs = [clip.input_TxJx3 for clip in clips]
     window = window or model.config.maxlen
     predict = functools.partial(_predict, model, batch_size=batch_size)
@@ -121,6 +106,33 @@ def lift(
         tuple(persons), unit, fps, source.layout, source.source, root_relative and not placed,
         placed, tuple(notes),
     )  # fmt: skip
+
+
+def prepared(
+    source: Keypoints,
+    person: int | None = None,
+    pixel: tuple[float, float] | None = None,
+    image_size: tuple[float, float] | None = None,
+    reference_compat: bool = False,
+) -> tuple[list["Clip"], list[str]]:
+    """Every person (or one) as a model takes them, and what a user should know; see `lift`."""
+    notes = list(source.notes)
+    tracks = _chosen(source, person)
+    largest = max(track.keypoints_NxKx3[..., 2].max() for track in tracks)
+    if largest > 1 and not reference_compat:
+        notes.append(f"confidences of up to {largest:.3g}; what passes 1 counts as 1")
+    clips = []
+    for track in tracks:
+        if image_size and not pixel:
+            _check_inside(track.keypoints_NxKx3, image_size, track.person)
+        clip = _prepare(track, source.layout, pixel, reference_compat)
+        if np.any(clip.input_TxJx3[..., 2] > 0):
+            clips.append(clip)
+        else:
+            notes.append(f"person {track.person}: under {_MIN_VISIBLE} visible joints, left out")
+    if not clips:
+        raise ValueError(f"{source.source}: nobody with at least {_MIN_VISIBLE} visible joints")
+    return clips, notes
 
 
 def _check_options(model, fps, height, pixel, frame_step, window, batch_size, reference_compat):
@@ -161,7 +173,7 @@ def _chosen(keypoints, person):
 # --- from a track to what the model takes -------------------------------------------------------
 
 
-class _Clip:
+class Clip:
     """A track as the model takes it (normalised float32), and what is needed to turn it back."""
 
     def __init__(self, track, frames_T, filled_T, keypoints_TxJx3):
@@ -184,7 +196,7 @@ def _prepare(track, layout, pixel, reference_compat):
         # Some detectors' scores pass 1; the model has never seen that.
         points_TxKx3[..., 2] = np.minimum(points_TxKx3[..., 2], 1)
     keypoints_TxJx3 = from_layout(points_TxKx3, layout)
-    clip = _Clip(track, frames_T, filled_T, keypoints_TxJx3)
+    clip = Clip(track, frames_T, filled_T, keypoints_TxJx3)
     seen_xy = keypoints_TxJx3[..., :2][keypoints_TxJx3[..., 2] > 0]
     if pixel:
         _check_inside(keypoints_TxJx3, pixel, track.person)

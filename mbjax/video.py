@@ -7,6 +7,7 @@ import dataclasses
 import fractions
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -78,32 +79,48 @@ def side_by_side(scene: Scene, path: str | os.PathLike, fps: float, video: Video
     fps: at which it plays. video: the one that was detected on, frame 0 its first; None, and the
     keypoints are drawn alone. The file is written beside its place and moved there when whole.
     """
-    av = _av()
     width, draw_left = _left_panel(scene, video)
     right = _Right(scene)
-    rate = fractions.Fraction(fps).limit_denominator(1001)
     missing = 0
+
+    def canvases():
+        nonlocal missing
+        for f, picture in enumerate(_pictures(scene.frames_F, video, (width, _HEIGHT))):
+            missing += picture is None and video is not None
+            canvas = right.canvas(width)
+            draw_left(canvas, picture, f)
+            right.draw(canvas, width, f)
+            yield canvas
+
+    write(canvases(), path, fps, (width + _HEIGHT, _HEIGHT))
+    return missing
+
+
+def write(
+    pictures: Iterable[Image.Image], path: str | os.PathLike, fps: float, size: tuple[int, int]
+) -> None:
+    """An MP4 (H.264) of RGB pictures of one size (width, height), both even.
+
+    The file is written beside its place and moved there when whole. ImportError without PyAV.
+    """
+    av = _av()
+    rate = fractions.Fraction(fps).limit_denominator(1001)
     try:
         with (
             written_beside(path) as beside,
             av.open(str(beside), "w", options={"movflags": "faststart"}) as container,
         ):
             stream = container.add_stream("libx264", rate=rate)
-            stream.width, stream.height, stream.pix_fmt = width + _HEIGHT, _HEIGHT, "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
             stream.options = {"preset": "superfast", "crf": "21"}
             stream.thread_type = "AUTO"
-            for f, picture in enumerate(_pictures(scene.frames_F, video, (width, _HEIGHT))):
-                missing += picture is None and video is not None
-                canvas = right.canvas(width)
-                draw_left(canvas, picture, f)
-                right.draw(canvas, width, f)
-                for packet in stream.encode(av.VideoFrame.from_image(canvas)):
+            for picture in pictures:
+                for packet in stream.encode(av.VideoFrame.from_image(picture)):
                     container.mux(packet)
             for packet in stream.encode():
                 container.mux(packet)
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
-    return missing
 
 
 def _pictures(frames_F, video, size):
