@@ -143,17 +143,17 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
 
 
 def _sample(config):
-    """Small enough for two cores and five minutes; the encoder of mbjax.load('tiny')."""
+    """Small enough for two cores and a few minutes; the encoder of mbjax.load('tiny')."""
     config.body = "synthetic"
     config.model.update(dim_feat=96, dim_rep=96, depth=2, num_heads=4, maxlen=81)
     config.head.update(hidden=128)
     config.pass_order = ("own",)
     config.sources = ConfigDict({"own": _source()})
-    config.epochs, config.batch_size, config.feed_threads = 6, 16, 2
+    config.epochs, config.batch_size, config.feed_threads = 2, 16, 2
     config.learning_rate_backbone, config.learning_rate_head = 1e-3, 2e-3
     config.rate_decay_per_epoch, config.cosine, config.warmup_steps = 1.0, True, 50
-    config.log_every, config.save_every, config.evaluate_every = "50 steps", "2 epochs", "2 epochs"
+    config.log_every, config.save_every, config.evaluate_every = "20 steps", "25 %", "1 epoch"
     config.evaluation.update(best="own", batch_size=32)
     if config.kind == "mesh_refine":
         config.head.update(dropout=0.1, initial_6d="columns")
-        config.epochs = 4
+        config.epochs = 1

@@ -9,6 +9,8 @@ the regressor, bone), T frames; `...` is any batch. Lengths are in metres, angle
 """
 
 import dataclasses
+import functools
+import itertools
 
 import numpy as np
 
@@ -209,19 +211,26 @@ class Body:
         rest = xp.asarray(self.joint_template_Jx3) + _blend(betas, self.joint_shapes_Jx3xS)
         if dmpls is not None:
             rest = rest + _blend(dmpls, self.joint_soft_Jx3xD)
-        turns, places = [], []
-        for k, parent in enumerate(self.parents):
-            turn, place = rotations[..., k, :, :], rest[..., k, :]
-            if parent >= 0:
-                bone = (rest[..., k, :] - rest[..., parent, :])[..., None]
-                place = places[parent] + matmul(turns[parent], bone)[..., 0]
-                turn = matmul(turns[parent], turn)
-            turns.append(turn)
-            places.append(place)
-        batch = np.broadcast_shapes(places[-1].shape[:-1], turns[-1].shape[:-2])
-        places = xp.stack([xp.broadcast_to(place, (*batch, 3)) for place in places], axis=-2)
-        turns = xp.broadcast_to(xp.stack(turns, axis=-3), (*batch, self.num_joints, 3, 3))
-        offsets = places - matmul(turns, rest[..., None])[..., 0]
+        batch = np.broadcast_shapes(rest.shape[:-2], rotations.shape[:-3])
+        rest = xp.broadcast_to(rest, (*batch, self.num_joints, 3))
+        rotations = xp.broadcast_to(rotations, (*batch, self.num_joints, 3, 3))
+        # Joints of one depth in the tree at once: nine steps for SMPL instead of 24.
+        levels, above = _levels(self.parents)
+        turns = [rotations[..., levels[0], :, :]]
+        places = [rest[..., levels[0], :]]
+        for ids, parent in zip(levels[1:], above, strict=True):
+            bones = rest[..., ids, :] - rest[..., np.array(self.parents)[ids], :]
+            turn = turns[-1][..., parent, :, :]
+            places.append(
+                places[-1][..., parent, :] + xp.sum(turn * bones[..., None, :], axis=-1)
+            )
+            # Sums of products, not a matrix product: 3 x 3 is far too small for one.
+            own = rotations[..., ids, :, :]
+            turns.append(xp.sum(turn[..., :, :, None] * own[..., None, :, :], axis=-2))
+        order = np.argsort(np.concatenate(levels))
+        turns = xp.concat(turns, axis=-3)[..., order, :, :]
+        places = xp.concat(places, axis=-2)[..., order, :]
+        offsets = places - xp.sum(turns * rest[..., None, :], axis=-1)
         return turns, offsets, places
 
 
@@ -312,6 +321,20 @@ def pose_features(xp, rotations):
     """What drives the pose blend shapes: (..., J, 3, 3) -> (..., P), R - I row by row, no root."""
     features = rotations[..., 1:, :, :] - xp.eye(3, dtype=rotations.dtype)
     return features.reshape(*features.shape[:-3], 9 * features.shape[-3])
+
+
+@functools.lru_cache(maxsize=16)
+def _levels(parents):
+    """Joints by depth in the tree, and where in the depth above each one's parent stands."""
+    depth = []
+    for parent in parents:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+    levels = [np.flatnonzero(np.array(depth) == d) for d in range(max(depth) + 1)]
+    above = [
+        np.array([upper.tolist().index(parents[k]) for k in ids])
+        for upper, ids in itertools.pairwise(levels)
+    ]
+    return levels, above
 
 
 def _blend(coefficients, directions_Nx3xC):

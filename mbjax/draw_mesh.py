@@ -7,14 +7,17 @@ away), any unit, and are seen from along z, without perspective.
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mbjax.whole_files import written_beside
+
 _SKIN, _BACKGROUND = np.array([196, 170, 150.0]), (255, 255, 255)
 # Where the light comes from: over the viewer's left shoulder.
 _LIGHT = np.array([-0.4, -0.6, -0.7]) / np.linalg.norm([-0.4, -0.6, -0.7])
+SIZE = 360  # of a picture, pixels
 _FINER = 2  # drawn so many times larger, then made smaller: smooth edges
 
 
 def picture(
-    verts_Vx3: np.ndarray, faces_Fx3: np.ndarray, centre, reach: float, size: int = 320
+    verts_Vx3: np.ndarray, faces_Fx3: np.ndarray, centre, reach: float, size: int = SIZE
 ) -> Image.Image:
     """A square RGB picture (size, size) of what lies within `reach` of `centre` in x and y."""
     whole = size * _FINER
@@ -41,6 +44,28 @@ def turned(verts_TxVx3: np.ndarray, yaw: float, centre) -> np.ndarray:
     c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     return (verts_TxVx3 - centre) @ turn.T + centre
+
+
+def stacked(images: list[Image.Image]) -> Image.Image:
+    """Pictures of one width, one below the other."""
+    column = Image.new("RGB", (images[0].width, sum(i.height for i in images)), _BACKGROUND)
+    top = 0
+    for image in images:
+        column.paste(image, (0, top))
+        top += image.height
+    return column
+
+
+def save(image: Image.Image, path) -> None:
+    with written_beside(path) as beside:
+        image.save(beside)
+
+
+def save_gif(images: list[Image.Image], path, fps: float) -> None:
+    with written_beside(path) as beside:
+        images[0].save(
+            beside, save_all=True, append_images=images[1:], duration=1000 / fps, loop=0
+        )
 
 
 def beside(images: list[Image.Image]) -> Image.Image:

@@ -43,6 +43,11 @@ def add(command) -> None:
         action="store_true",
         help="windows, gaps and root as the release's script has them, for exact comparison",
     )
+    sub.add_argument(
+        "--body", default="", metavar="SMPL",
+        help="of a mesh net: SMPL's folder, or 'synthetic' ($MBJAX_SMPL)",
+    )  # fmt: skip
+    sub.add_argument("--obj", action="store_true", help="of a mesh net: also an OBJ of every frame")
     sub.add_argument("--num-heads", type=int, help="of the checkpoint, where it does not say (8)")
     sub.add_argument("--video", metavar="FILE", help="that was detected on, for the picture")
     sub.add_argument(
@@ -81,7 +86,8 @@ class _Pictures:
 
 
 def _infer(args):
-    from mbjax import infer, keypoint_files, loading, motion_files
+    from mbjax import infer, infer_mesh, keypoint_files, loading, motion_files
+    from mbjax.models.mesh import MeshNet, RefineNet
 
     # Mistakes in the keypoints are told before the model is loaded.
     pictures = _open_video(args)
@@ -92,7 +98,12 @@ def _infer(args):
     intrinsics = _intrinsics(args, size)
     _fit_video(pictures, keypoints)
     fps = args.fps or keypoints.fps or (pictures.video.fps if pictures.video else None)
-    model = loading.load(args.checkpoint, args.num_heads, kinds=("dstformer",))
+    kinds = ("dstformer", "mesh", "mesh_refine")
+    model = loading.load(args.checkpoint, args.num_heads, kinds=kinds)
+    if isinstance(model, MeshNet | RefineNet):
+        return infer_mesh.run(args, keypoints, fps, model)
+    if args.body or args.obj:
+        raise ValueError("--body and --obj are for mesh nets; this is none")
     motion = infer.lift(
         model, keypoints, person=args.person, fps=fps, height=args.height, pixel=args.pixel,
         intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,
