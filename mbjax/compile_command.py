@@ -46,10 +46,12 @@ def main(args) -> int:
     """The command; args as `add` defines them. Exit status 1 where the batch does not fit."""
     from mbjax import configuration
 
-    generation, chip = pods.find(args.topology)
+    chip = pods.find(args.topology)
     config = configuration.load(args.config, args.settings)
     if args.batch_size < 0 or args.frames < 0:
         raise ValueError("--batch-size and --frames must be positive")
+    if args.scaling and config.fsdp > 1:
+        raise ValueError("--scaling is for fsdp 1")
     devices = topology_devices(args.topology)
     step = PodStep(config, devices, args.source, args.frames)
     batch_size = args.batch_size or config.batch_size
@@ -57,8 +59,8 @@ def main(args) -> int:
     if not args.json:
         print(describe(args.topology, report, chip), flush=True)
     if args.scaling:
-        if not report["fits"] or config.fsdp > 1:
-            raise ValueError("--scaling is for a batch that fits, with fsdp 1")
+        if not report["fits"]:
+            raise ValueError(f"--scaling needs a batch that fits; {batch_size} does not")
         report["scaling"] = scaling.rows(report, chip)
         if not args.json:
             print(scaling.describe(report, chip), flush=True)

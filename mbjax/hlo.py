@@ -38,11 +38,6 @@ class Collective:
         """Of one run, on one device."""
         return sum(_BYTES[dtype] * math.prod(sizes) for dtype, sizes in self.shapes)
 
-    @property
-    def largest(self) -> int:
-        """Entries of the largest array."""
-        return max(math.prod(sizes) for _, sizes in self.shapes)
-
 
 def collectives(text: str) -> list[Collective]:
     """All collectives of an optimised HLO module; those of a loop's body count its turns."""

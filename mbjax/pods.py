@@ -41,12 +41,12 @@ CHIPS = {
 }  # fmt: skip
 
 
-def find(topology: str) -> tuple[str, Chip]:
-    """(generation, chip) of 'v5e:4x4'. ValueError, with the known ones, on another."""
+def find(topology: str) -> Chip:
+    """The chip of 'v5e:4x4'. ValueError, with the known ones, on another."""
     match = re.fullmatch(r"(\w+):(\d+(?:x\d+)+)", topology)
     if not match or match[1] not in CHIPS:
         raise ValueError(f"topology {topology!r} is not known; there are: {known()}")
-    return match[1], CHIPS[match[1]]
+    return CHIPS[match[1]]
 
 
 def known() -> str:

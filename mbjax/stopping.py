@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+from collections.abc import Callable
 
 import jax
 from jax.experimental import multihost_utils
@@ -28,11 +29,11 @@ class OthersLost(Stopped):
 
     on_all_processes = False
 
-    def __init__(self, step: int, error: Exception):
+    def __init__(self, when: str, error: Exception):
         reason = " ".join(str(error).split())[:160]
         Exception.__init__(
             self,
-            f"after step {step} process {jax.process_index()} of {jax.process_count()} lost "
+            f"after {when} process {jax.process_index()} of {jax.process_count()} lost "
             f"another one ({reason}); start all again, they continue from the last checkpoint",
         )
         self.exit_status = EXIT_START_AGAIN
@@ -43,16 +44,16 @@ _LOST = re.compile(r"gloo|nccl|UNAVAILABLE|heartbeat|socket closed|connection (r
 
 
 @contextlib.contextmanager
-def others_lost(step):
+def others_lost(when: Callable[[], str]):
     """Turns what the collectives raise when another process dies into OthersLost.
 
-    step: () -> the number of steps done.
+    when: () -> what was reached, for the message.
     """
     try:
         yield
     except (ValueError, RuntimeError) as error:
         if jax.process_count() > 1 and _LOST.search(str(error)):
-            raise OthersLost(step(), error) from error
+            raise OthersLost(when(), error) from error
         raise
 
 

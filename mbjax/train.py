@@ -23,7 +23,7 @@ from mbjax.logs import Progress, RunLog
 from mbjax.step import compiled_step, make_state, make_step, placed, whole_params
 from mbjax.stopping import Stopped, StopRequest, others_lost
 from mbjax.tasks import Task
-from mbjax.workdir import claim_workdir
+from mbjax.workdir import claim_workdir, folder
 
 # How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
 # their batches take little memory and that a stop comes soon.
@@ -66,7 +66,7 @@ def run(
     Raises ValueError for a config that cannot run or a folder that belongs to another config,
     TrainingDiverged where the loss is no number, Stopped after a signal.
     """
-    with StopRequest().listening() as stop:
+    with StopRequest().listening() as stop, others_lost(lambda: "the start"):
         return _run(config, make_task, workdir, say, stop)
 
 
@@ -78,7 +78,7 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     for name, source in task.sources.items():
         distributed.check_batch(source.batch_size, mesh, config.accumulate, f"{name}: batch_size")
     plan = make_plan(task, config)
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = folder(workdir)
     claim_workdir(workdir, config)
     optimizer, schedule = task.optimizer(plan)
     learning_rate = jax.jit(schedule)
@@ -209,7 +209,7 @@ def _run(config, make_task, workdir, say, stop) -> Result:
         contextlib.closing(progress),
         contextlib.closing(log),
         checkpoints,
-        others_lost(lambda: done),
+        others_lost(lambda: f"step {done}"),
     ):
         for source, batch in feed:
             state, step_metrics = steps[source](state, batch)

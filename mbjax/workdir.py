@@ -1,6 +1,7 @@
 """The work folder of a run: whose it is, and that all processes see the same one."""
 
 import json
+import os
 import pathlib
 
 import jax
@@ -14,6 +15,15 @@ _FREE_SETTINGS = (
     "log_every", "save_every", "evaluate_every", "keep_checkpoints", "feed_threads",
     "fsdp", "accumulate",  # where and in how many pieces the same batch is computed
 )  # fmt: skip
+
+
+def folder(workdir: str | os.PathLike) -> pathlib.Path:
+    """The path of a work folder; ValueError for a URL."""
+    if "://" in os.fspath(workdir):
+        raise ValueError(
+            f"work folder {workdir} is a URL; mount it (NFS, gcsfuse) and give the folder"
+        )
+    return pathlib.Path(workdir).expanduser()
 
 
 def claim_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:

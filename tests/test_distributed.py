@@ -147,8 +147,15 @@ def test_signals_and_kills_of_one_process_lose_nothing(uninterrupted, tmp_path):
     statuses = run.wait()
     assert statuses[0] == -signal.SIGKILL and statuses[1] not in (0, None)
 
+    # And the newest checkpoint is damaged: all fall back to the one before.
+    damaged, before = steps_of(workdir)[-1], steps_of(workdir)[-2]
+    for path in (workdir / "checkpoints" / str(damaged) / "params").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
     run = start(4)
     assert run.wait() == [0, 0], run.text()
+    assert f"checkpoints/{damaged} cannot be read" in run.text()
+    assert f"continuing at step {before}" in run.text()
     for a, b in zip(end_of(workdir), end_of(uninterrupted), strict=True):
         np.testing.assert_array_equal(a, b)
     steps = [row["step"] for row in read_metrics(workdir)]
