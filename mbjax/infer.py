@@ -66,6 +66,8 @@ def lift(
     a person seen for fewer frames is played there and back. Raises what keypoint_files.read raises,
     and ValueError for options that make no sense.
     """
+    if hasattr(model, "backbone"):
+        raise ValueError(f"{type(model).__name__} gives no pose; lift takes a DSTformer")
     _check_options(model, fps, height, pixel, frame_step, window, batch_size, reference_compat)
     _check_intrinsics(intrinsics, pixel, reference_compat)
     if not isinstance(source, Keypoints):

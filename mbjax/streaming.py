@@ -54,6 +54,8 @@ class Stream:
         flip: bool = False,
         layout: str = "h36m17",
     ):
+        if hasattr(model, "backbone"):
+            raise ValueError(f"{type(model).__name__} gives no pose; a Stream takes a DSTformer")
         if not 1 <= window <= model.config.maxlen:
             raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen}")
         if not 0 <= lookahead < window:

@@ -386,12 +386,45 @@ def test_command_writes_everything(tmp_path, capsys, checkpoint):
     assert (compat / "motion.gif").read_bytes()[:3] == b"GIF"
 
 
-def test_command_mistakes_are_one_line_and_write_nothing(tmp_path, capsys):
-    bad = tmp_path / "bad.json"
-    bad.write_text(json.dumps([{"image_id": 0, "keypoints": [1.0] * 54}]))
-    out = tmp_path / "out"
-    for path, message in ((bad, "18 keypoints"), (tmp_path / "no.json", "no such file")):
-        arguments = ["infer", "--checkpoint", "tiny", "--keypoints", str(path), "--out", str(out)]
-        assert main(arguments) == 1
-        error = capsys.readouterr().err
-        assert error.count("\n") == 1 and re.search(message, error) and not out.exists()
+def _halpe(change=None):
+    """AlphaPose results of a few frames; change: (number in a frame's list, what it is instead)."""
+    entries = [
+        {"image_id": f"{t}.jpg", "keypoints": [100.0 + t, 50.0, 0.9] * 26, "score": 1.0}
+        for t in range(3)
+    ]
+    if change:
+        entries[1]["keypoints"][change[0]] = change[1]
+    return entries
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "no such file"),
+        ([], "empty: no keypoints in it"),
+        ({"weather": "fine"}, "JSON, but no 2D keypoints that are known here"),
+        ([{"image_id": 0, "keypoints": [1.0] * 54}], "18 keypoints"),
+        (_halpe((7, float("nan"))), "frame 1, keypoint 2: nan is no number"),
+        (_halpe((8, -0.5)), "frame 1, keypoint 2: confidence -0.5 is negative"),
+        ({"version": 1.3, "people": []}, "nobody in it"),
+        ([{"image_id": 0, "keypoints": [0.0] * 78}], "nobody in it: every confidence is 0"),
+    ],
+)
+def test_command_mistakes_are_one_line_and_write_nothing(tmp_path, capsys, content, message):
+    bad, out = tmp_path / "bad.json", tmp_path / "out"
+    if content is not None:
+        bad.write_text(json.dumps(content))
+    # Told before the model is looked for: there is none.
+    arguments = ["infer", "--checkpoint", "none", "--keypoints", str(bad), "--out", str(out)]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(message, error) and not out.exists()
+
+
+def test_a_net_with_another_head_gives_no_pose():
+    class Net:
+        backbone = None
+
+    for call in (lambda: lift(Net(), smooth_keypoints(3)), lambda: mbjax.Stream(Net())):
+        with pytest.raises(ValueError, match="Net gives no pose; .*takes a DSTformer"):
+            call()
