@@ -103,7 +103,7 @@ def _of_folders(raw):
                 if _is_recording(file):
                     name = file.relative_to(raw).as_posix()
                     subject = path.name if is_subject else ""
-                    sources.append(LabelledFile("all", name, file, folder.name, subject))
+                    sources.append(LabelledFile("train", name, file, folder.name, subject))
     return sources
 
 
@@ -136,6 +136,8 @@ def _of_table(raw, table):
     for number, row in enumerate(rows, 2):
         if not row["label"]:
             raise ValueError(f"{table}, line {number}: {row['file']} has no label")
+        if row.get("split") == "all":
+            raise ValueError(f"{table}, line {number}: a split cannot be called 'all'")
         if row["file"] in seen:
             raise ValueError(f"{table}, line {number}: {row['file']} is there twice")
         seen.add(row["file"])
@@ -146,7 +148,7 @@ def _of_table(raw, table):
         size = (int(numbers["width"]), int(numbers["height"]))
         sources.append(
             LabelledFile(
-                row.get("split") or "all", row["file"], raw / row["file"], row["label"],
+                row.get("split") or "train", row["file"], raw / row["file"], row["label"],
                 row.get("subject", ""), row.get("layout", ""), size if all(size) else None,
                 numbers["fps"],
             )

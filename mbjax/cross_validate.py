@@ -9,6 +9,7 @@ import numpy as np
 from mbjax import classification, distributed, draw_classes, train
 from mbjax.tasks import action, action_data, action_files
 from mbjax.tasks.action_data import Labelled
+from mbjax.tasks.forward import Forward
 from mbjax.whole_files import written_beside
 
 
@@ -34,14 +35,14 @@ def run(config, workdir: str, subjects=()) -> str:
     unknown = [subject for subject in subjects if subject not in everyone]
     if unknown:
         raise ValueError(f"no subject {', '.join(unknown)}; there are: {', '.join(everyone)}")
-    folds = []
+    forward, folds = Forward(config), []
     for number, subject in enumerate(subjects or everyone, 1):
         print(f"fold {number} of {len(subjects or everyone)}: {subject} is tested", flush=True)
-        folds.append((subject, *_fold(config, data.classes, workdir, subject)))
+        folds.append((subject, *_fold(config, data.classes, workdir, subject, forward)))
     return _sum_up(folds, data.classes, workdir)
 
 
-def _fold(config, classes, workdir, subject) -> tuple[np.ndarray, Labelled]:
+def _fold(config, classes, workdir, subject, forward) -> tuple[np.ndarray, Labelled]:
     """(logits, what was tested) of the network trained without a subject."""
     config = config.copy_and_resolve_references()
     # The classes are those of everybody: a fold may train without one of them.
@@ -49,8 +50,7 @@ def _fold(config, classes, workdir, subject) -> tuple[np.ndarray, Labelled]:
     result = train.run(config, action.make_task, workdir / f"fold-{_as_file_name(subject)}")
     test = action_data.load(config, training=False).test
     mesh = distributed.make_mesh(config.fsdp)
-    state = result.state
-    return action.Evaluation(config, test).logits(result.graphdef, state, mesh), test
+    return forward(result.graphdef, result.state, mesh, test.recordings), test
 
 
 def _as_file_name(subject):
