@@ -119,8 +119,11 @@ def _sample(config):
     config.head.hidden = 256
     config.num_classes = 20
     config.frames, config.persons = 27, 1
-    config.epochs, config.steps_per_epoch, config.batch_size = 6, 20, 16
+    # As large as the encoder saw persons when it was pretrained.
+    config.train_ratio_low, config.train_ratio_high, config.test_ratio = 1.0, 1.5, 1.25
+    config.learning_rate_backbone = 5e-4
+    config.epochs, config.steps_per_epoch, config.batch_size = 5, 20, 16
     config.rate_decay_per_epoch, config.cosine, config.warmup_steps = 1.0, True, 10
     config.evaluation.batch_size = 50
-    config.log_every, config.save_every, config.evaluate_every = "20 steps", "50 %", "50 %"
+    config.log_every, config.save_every, config.evaluate_every = "20 steps", "50 %", ""
     config.feed_threads = 2

@@ -128,7 +128,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
     """Scores of a checkpoint on the config's test recordings; tables and a picture into `out`."""
     folder = writable(out)
     model, trained = load_net(path, "action")
-    if trained.get("classes"):
+    if trained.get("classes") and not action_data.listed(config.classes):
         config.classes = tuple(trained["classes"])
     config.num_classes = model.head_config.classes
     config.model.update(dim_in=model.config.dim_in, maxlen=model.config.maxlen)
