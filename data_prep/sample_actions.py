@@ -4,8 +4,8 @@
     mbjax prepare ntu120 --raw RAW --out data/gestures
 
 One limb of a moving person makes a gesture while the rest of the body goes on with the recorded
-motion: 4 limbs x 5 gestures = 20 classes. The person turns any side to the camera, so that ahead and
-aside can only be told apart by understanding the pose in 3D, and fast from slow by the motion.
+motion: 4 limbs x 5 gestures = 20 classes. The person turns any side to the camera, so that ahead
+and aside can only be told apart by understanding the pose in 3D, and fast from slow by the motion.
 Subjects differ in bone lengths; those of the test splits perform to the recording that the training
 splits do not have. 2D is projected and has a detector's errors. The same seed gives the same files.
 

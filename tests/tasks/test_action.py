@@ -1,13 +1,15 @@
 import csv
 import json
+import re
 
 import jax
 import numpy as np
 import pytest
 from action_recipes import TINY
+from flax import nnx
 from PIL import Image
 
-from mbjax import configuration, distributed, loading, train
+from mbjax import configuration, distributed, loading
 from mbjax.cli import main
 from mbjax.data import recordings
 from mbjax.data.action_clips import even_frames, to_clip
@@ -58,7 +60,7 @@ def test_release_values():
 def test_class_weights_make_a_weighted_mean():
     """Against cross-entropy by hand, of a net that says the same of every clip."""
     logits = np.array([2.0, 0.0, -1.0], np.float32)
-    config = configuration.load("configs/action.py:sample", [])
+    config = configuration.load("configs/action.py:sample", ["--config.random_move=False"])
     label_B = np.array([0, 1, 1, 2])
     batch = {"keypoints": np.ones((4, 1, 9, 17, 3), np.float32), "label": label_B}
     weights_K = np.array([1.0, 0.5, 3.0], np.float32)
@@ -76,10 +78,7 @@ def test_class_weights_make_a_weighted_mean():
 
 @pytest.fixture(scope="module")
 def trained(gestures, tmp_path_factory):
-    """A work folder of three steps of fine-tuning from a pretrained encoder, frozen; and its
-    encoder's file."""
-    from mbjax.convert import safetensors_io  # noqa: F401  what export needs
-
+    """A work folder of three steps of training."""
     folder = tmp_path_factory.mktemp("action")
     arguments = ["finetune", "action", "--config", "configs/action.py:sample", *TINY]
     arguments += [f"--config.data.dir={gestures}", "--config.evaluate_every=1 epoch"]
@@ -140,26 +139,14 @@ def test_evaluation_is_that_of_every_clip_alone_on_any_devices(trained, gestures
         np.testing.assert_allclose(model(clip[None])[0], logits[0][number], atol=1e-5)
 
 
-def test_a_frozen_encoder_stays_and_the_pose_head_always_does(trained, gestures, tmp_path):
-    settings = [f"--config.init={trained}", "--config.partial_train=head"]
-    config = config_of(gestures, *settings, "--config.evaluation.split=")
-    result = train.run(config, action.make_task, tmp_path / "frozen", say=lambda _: None)
-    given = loading.params_of(loading.load(trained, backbone_only=True, verbose=False))
-    moved = jax.tree.map(
-        lambda a, b: not np.array_equal(a, b), given, dict(result.state["params"]["backbone"])
-    )
-    assert not any(jax.tree.leaves(moved)), "the encoder is as given, to the bit"
-    whole = loading.params_of(loading.load(trained, verbose=False))
-    fresh_head = whole["backbone"]["head"]
-    # Trained with the encoder: its pose head got no gradient, so not even weight decay.
-    from flax import nnx
-
+def test_the_encoder_s_pose_head_is_left_alone_by_training(trained, gestures):
+    """It gets no gradient; with weight decay alone it would shrink."""
     task = action.make_task(config_of(gestures))
-    begun = nnx.to_pure_dict(nnx.state(task.make_model(nnx.Rngs(0)), nnx.Param))
-    np.testing.assert_allclose(fresh_head["kernel"], begun["backbone"]["head"]["kernel"], rtol=1e-6)
-    assert not np.allclose(
-        whole["backbone"]["temp_embed"], begun["backbone"]["temp_embed"], atol=1e-6
-    )
+    begun = nnx.to_pure_dict(nnx.state(task.make_model(nnx.Rngs(0)), nnx.Param))["backbone"]
+    ended = loading.params_of(loading.load(trained, verbose=False))["backbone"]
+    # 1e-7: initial values drawn by another compiled program.
+    np.testing.assert_allclose(ended["head"]["kernel"], begun["head"]["kernel"], atol=1e-7)
+    assert not np.allclose(ended["temp_embed"], begun["temp_embed"], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +165,6 @@ def test_a_frozen_encoder_stays_and_the_pose_head_always_does(trained, gestures,
     ],
 )
 def test_mistakes_are_one_line(gestures, tmp_path, capsys, settings, message):
-    import re
-
     arguments = ["finetune", "action", "--config", "configs/action.py:sample", *TINY]
     arguments += [f"--config.data.dir={gestures}", *settings, "--workdir", str(tmp_path / "w")]
     assert main(arguments) == 1

@@ -49,3 +49,21 @@ def test_a_run_starts_from_what_is_given_and_trains_only_what_it_should(tmp_path
 def test_an_unknown_task_lists_the_known_ones():
     with pytest.raises(ValueError, match="no task named 'pose'; there are: pretrain, "):
         tasks.find("pose")
+
+
+@pytest.mark.parametrize("partial_train, trained", [((), 0.1), (("head",), 0.0)])
+def test_a_net_with_a_head_has_two_rates_and_its_pose_head_none(partial_train, trained):
+    config = configuration.load("configs/action.py:ntu60_xsub", [])
+    config.partial_train, config.weight_decay = partial_train, 0.1
+    params = {"backbone": {"norm": {"scale": np.ones(2)}, "head": {"kernel": np.ones(2)}}}
+    params["head"] = {"fc1": {"kernel": np.ones(2)}}
+    plan = train.Plan([train.Source("train", 8, 4)], 0, 3)
+    transformation, schedule = downstream.optimizer_for_net_with_head(config, plan)
+    gradients = jax.tree.map(np.ones_like, params)
+    updates, _ = transformation.update(gradients, transformation.init(params), params)
+    # The first step of AdamW: the rate times (1 + weight decay), all gradients being 1; eps 1e-8.
+    head = -1e-3 * 1.1
+    np.testing.assert_allclose(updates["head"]["fc1"]["kernel"], head, rtol=1e-6)
+    np.testing.assert_allclose(updates["backbone"]["norm"]["scale"], head * trained, rtol=1e-6)
+    assert not np.any(updates["backbone"]["head"]["kernel"])
+    assert float(schedule(5)) == pytest.approx(1e-3 * 0.99**2)
