@@ -110,6 +110,7 @@ def _sample(config):
     config.frames, config.persons = 18, 1
     # As large as the encoder saw persons when it was pretrained.
     config.train_ratio_low, config.train_ratio_high, config.test_ratio = 1.0, 1.5, 1.25
+    config.learning_rate_backbone = 5e-4
     config.epochs, config.steps_per_epoch, config.batch_size = 3, 20, 16
     config.rate_decay_per_epoch, config.cosine, config.warmup_steps = 1.0, True, 10
     config.log_every, config.save_every, config.evaluate_every = "20 steps", "50 %", ""

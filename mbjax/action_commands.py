@@ -32,7 +32,7 @@ def add(command) -> None:
     sub.add_argument("--layout", help="of the keypoints, where the file does not say: coco17, ...")
     sub.add_argument(
         "--image-size", type=float, nargs=2, metavar=("W", "H"),
-        help="of coordinates that are shares of the image (MediaPipe)",
+        help="of the video; needed where coordinates are shares of the image (MediaPipe)",
     )  # fmt: skip
     sub.add_argument("--fps", type=float, help="of the video, where the file does not say")
     sub.add_argument("--classes", metavar="FILE", help="names of the classes, one per line")
@@ -72,7 +72,7 @@ def _predict(args):
         lines = pathlib.Path(args.classes).expanduser().read_text(encoding="utf-8").splitlines()
         names = tuple(line.strip() for line in lines if line.strip())
     net = predict_action.load(args.checkpoint, args.num_heads, names, args.frames, args.score_order)
-    how = (args.window or predict_action.WINDOW, args.stride, args.fps)
+    how = (args.window or predict_action.WINDOW, args.stride, args.fps, args.image_size)
     if gallery:
         found = predict_action.predict_by_gallery(net, keypoints, gallery, *how)
     else:

@@ -114,15 +114,19 @@ def load(path: str, num_heads=None, classes=(), frames=0, score_order: str | Non
     )  # fmt: skip
 
 
-def predict(net: Net, keypoints, window: int = WINDOW, stride: int = 0, fps=None) -> Prediction:
+def predict(
+    net: Net, keypoints, window: int = WINDOW, stride: int = 0, fps=None, image_size=None
+) -> Prediction:
     """Probabilities of an action classifier's classes in every window of a recording.
 
     keypoints: what mbjax.keypoint_files.read gives. window, stride: in frames of the recording;
     stride 0: a third of the window. A shorter recording is one window. fps: instead of the file's.
+    image_size: (width, height); without it what the keypoints reach, which matters for the absent
+    second person's place in a released network's input alone.
     """
     if net.kind != "action":
         raise ValueError("a one-shot net knows no classes; give examples of them: --gallery DIR")
-    persons, windows_Wx2, outputs = _outputs(net, keypoints, window, stride)
+    persons, windows_Wx2, outputs = _outputs(net, keypoints, window, stride, image_size)
     return Prediction(
         net.classes, "probability", windows_Wx2 + persons.first_frame, softmax(outputs),
         fps or keypoints.fps, keypoints.source, persons.notes,
@@ -130,7 +134,7 @@ def predict(net: Net, keypoints, window: int = WINDOW, stride: int = 0, fps=None
 
 
 def predict_by_gallery(
-    net: Net, keypoints, gallery: dict, window: int = WINDOW, stride: int = 0, fps=None
+    net: Net, keypoints, gallery: dict, window=WINDOW, stride=0, fps=None, image_size=None
 ) -> Prediction:
     """Cosines of every window with one example of each class.
 
@@ -141,8 +145,10 @@ def predict_by_gallery(
         raise ValueError(
             "this checkpoint is a classifier, which has its classes; leave out --gallery"
         )
-    examples_KxD = [_outputs(net, example, None, 0)[2][0] for example in gallery.values()]
-    persons, windows_Wx2, outputs = _outputs(net, keypoints, window, stride)
+    examples_KxD = [
+        _outputs(net, example, None, 0, image_size)[2][0] for example in gallery.values()
+    ]
+    persons, windows_Wx2, outputs = _outputs(net, keypoints, window, stride, image_size)
     cosines_WxK = np.clip(outputs @ np.stack(examples_KxD).T, -1, 1)
     return Prediction(
         tuple(gallery), "cosine", windows_Wx2 + persons.first_frame, cosines_WxK,
@@ -176,9 +182,9 @@ def read_gallery(folder: str, layout=None, image_size=None) -> dict:
     }
 
 
-def _outputs(net, keypoints, window, stride) -> tuple[Persons, np.ndarray, np.ndarray]:
+def _outputs(net, keypoints, window, stride, size) -> tuple[Persons, np.ndarray, np.ndarray]:
     """(persons, first and last frame of each window from 0, the net's outputs (W, ...))."""
-    persons = side_by_side(keypoints, None, net.score_order)
+    persons = side_by_side(keypoints, size, net.score_order)
     length = persons.keypoints_MxTxJx3.shape[1]
     windows_Wx2 = windows(length, window or length, stride)
     clips = []
