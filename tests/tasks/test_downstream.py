@@ -61,9 +61,10 @@ def test_a_net_with_a_head_has_two_rates_and_its_pose_head_none(partial_train, t
     transformation, schedule = downstream.optimizer_for_net_with_head(config, plan)
     gradients = jax.tree.map(np.ones_like, params)
     updates, _ = transformation.update(gradients, transformation.init(params), params)
-    # The first step of AdamW: the rate times (1 + weight decay), all gradients being 1; eps 1e-8.
+    # The first step of AdamW: the rate times (1 + weight decay), all gradients being 1. 2e-5: its
+    # correction of the moments, 1 - 0.999 in float32, loses digits.
     head = -1e-3 * 1.1
-    np.testing.assert_allclose(updates["head"]["fc1"]["kernel"], head, rtol=1e-6)
-    np.testing.assert_allclose(updates["backbone"]["norm"]["scale"], head * trained, rtol=1e-6)
+    np.testing.assert_allclose(updates["head"]["fc1"]["kernel"], head, rtol=2e-5)
+    np.testing.assert_allclose(updates["backbone"]["norm"]["scale"], head * trained, rtol=2e-5)
     assert not np.any(updates["backbone"]["head"]["kernel"])
     assert float(schedule(5)) == pytest.approx(1e-3 * 0.99**2)
