@@ -109,7 +109,7 @@ def test_evaluation_is_that_of_every_clip_alone_on_any_devices(trained, gestures
         record = test.recordings[number]
         frames = even_frames(record["keypoints"].shape[1], 9)
         size = record["width"], record["height"]
-        clip = to_clip(record["keypoints"], *size, frames, 2.0, 1)
+        clip = to_clip(record["keypoints"], *size, frames, config.test_ratio, 1)
         np.testing.assert_allclose(model(clip[None])[0], logits[0][number], atol=1e-5)
 
 
