@@ -53,10 +53,9 @@ def to_stablehlo(model: DSTformer, path: str | os.PathLike) -> float:
     limits = [f"frames <= {config.maxlen}"]
     batch, frames = export.symbolic_shape("batch, frames", constraints=limits)
     shape = (batch, frames, config.num_joints, config.dim_in)
-    lowered = export.export(_compiled(model), platforms=PLATFORMS)
-    exported = lowered(jax.ShapeDtypeStruct(shape, np.float32))
+    lower = export.export(_compiled(model), platforms=PLATFORMS)
     with written_beside(path) as beside:
-        beside.write_bytes(exported.serialize())
+        beside.write_bytes(lower(jax.ShapeDtypeStruct(shape, np.float32)).serialize())
         read = export.deserialize(bytearray(beside.read_bytes()))
         return check(model, lambda x: np.asarray(read.call(x)))
 

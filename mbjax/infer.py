@@ -95,9 +95,7 @@ def lift(
         if height:
             pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3))
             if intrinsics:
-                pose_TxJx3 = placement.place(
-                    pose_TxJx3, clip.keypoints_TxJx3, intrinsics, fps or ASSUMED_FPS
-                )
+                pose_TxJx3 = _place(clip, pose_TxJx3, intrinsics, fps or ASSUMED_FPS)
         elif pixel:
             pose_TxJx3 = pose_TxJx3 / clip.units_per_pixel
             if not root_relative:
@@ -151,6 +149,13 @@ def _check_options(model, fps, height, pixel, frame_step, window, batch_size, re
         raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen} frames")
     if reference_compat and (frame_step, window) != (1, None):
         raise ValueError("reference_compat has windows of its own; leave out frame_step and window")
+
+
+def _place(clip, pose_TxJx3, intrinsics, fps):
+    try:
+        return placement.place(pose_TxJx3, clip.keypoints_TxJx3, intrinsics, fps)
+    except ValueError as error:
+        raise ValueError(f"person {clip.person}: {error}") from None
 
 
 def _check_intrinsics(intrinsics, pixel, reference_compat):

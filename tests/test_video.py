@@ -1,6 +1,7 @@
 """The side-by-side MP4, decoded again; and what is said when a video is not as it should be."""
 
 import re
+import struct
 import sys
 
 import numpy as np
@@ -68,6 +69,31 @@ def test_left_is_the_video_with_its_keypoints_and_right_the_motion(tmp_path):
     # The camera is steady: where nobody ever is, nothing changes.
     assert np.ptp(right[:, 500:, :60], axis=0).max() < 16
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
+
+
+def test_a_telephone_s_video_is_shown_upright(tmp_path):
+    """Its pictures lie on their side, and the file says by how much they are to be turned."""
+    path = tmp_path / "in.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+        picture[:60, :60] = 255  # its upper left corner
+        for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+            container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    content = bytearray(path.read_bytes())
+    # The matrix in the track's header: a quarter turn clockwise, which brings it to the right.
+    matrix = content.find(b"tkhd") + 4 + 4 + 20 + 8 + 8
+    struct.pack_into(">9i", content, matrix, 0, 2**16, 0, -(2**16), 0, 0, SIZE[1] << 16, 0, 2**30)
+    path.write_bytes(content)
+    found = video.probe(path)
+    assert found.size == (180, 320)
+    (shown,) = video._pictures(np.array([0]), found, (180, 320))
+    shown = np.asarray(shown)
+    assert shown.shape == (320, 180, 3) and shown[:50, -50:].mean() > 240
+    assert shown[:, :100].max() < 30 and shown[100:].max() < 30  # lossy
 
 
 def test_without_a_video_and_with_persons_who_come_and_go(tmp_path):
