@@ -247,9 +247,10 @@ def _pose_run(config, folder) -> dict:
     from mbjax import train
     from mbjax.logs import read_metrics
     from mbjax.tasks import pose3d
+    from mbjax.workdir import claim_workdir
 
     if (folder / "result.json").exists():
-        train.claim_workdir(folder, config)  # another budget's result is not this one's
+        claim_workdir(folder, config)  # another budget's result is not this one's
         return json.loads((folder / "result.json").read_text())
     print(f"--- {folder.name}", flush=True)
     result = train.run(config, pose3d.make_task, folder)
@@ -269,6 +270,7 @@ def _pretrain(suite_name, suite, arm, name, budget, workdir, corpora):
     """(the checkpoint, its error before fine-tuning or None)."""
     from mbjax import train
     from mbjax.tasks import pose3d, pretrain
+    from mbjax.workdir import claim_workdir
 
     pose = pose_config(suite_name, arm, corpora)
     folder = workdir / f"pretrain-{name}"
@@ -276,7 +278,7 @@ def _pretrain(suite_name, suite, arm, name, budget, workdir, corpora):
     within(config, budget)
     done = folder / "result.json"
     if done.exists():
-        train.claim_workdir(folder, config)
+        claim_workdir(folder, config)
         return str(folder), json.loads(done.read_text()).get("mpjpe_mm")
     print(f"--- {folder.name}", flush=True)
     train.run(config, pretrain.make_task, folder)

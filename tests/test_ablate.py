@@ -5,6 +5,7 @@ import pytest
 
 from mbjax import ablate, configuration, train
 from mbjax.cli import main
+from mbjax.workdir import claim_workdir
 
 REAL = ablate.Corpora("H", "A", "P", "I")
 
@@ -85,7 +86,7 @@ def trainings(monkeypatch):
 
     def run(config, make_task, folder, say=None):
         folder.mkdir(parents=True)
-        train.claim_workdir(folder, config)
+        claim_workdir(folder, config)
         begun.append((folder.name, config.get("init", ""), config.seed))
         error = 100.0 + config.seed - (50 if config.get("init") else 0)
         with (folder / "metrics.jsonl").open("w") as file:
