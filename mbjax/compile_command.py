@@ -203,16 +203,19 @@ class PodStep:
 def largest_batch(step: PodStep, report: dict, chip: pods.Chip, tell=lambda text: None) -> dict:
     """The largest batch that compiles within the chip's memory, and what each tried one needs.
 
-    State and program stay, all else grows with the batch almost linearly: from one size the end of
-    the line is guessed and compiled, then the line is drawn through what was compiled, until a size
-    fits and the next one does not.
+    State and program stay, the rest grows with the batch: the end of that line is guessed and
+    compiled. Beyond it the compiler recomputes rather than stores, so sizes go on from there in
+    growing steps until one does not fit; then the interval is halved.
     """
     unit = step.smallest_batch
-    tried = {0: (float(report.get("memory_fixed", 0)), True)}
+    tried = {0: (0.0, True)}
+    fixed = 0.0
+    stride = 1
 
     def note(units, found):
+        nonlocal fixed
         tried[units] = (found["memory_needed"], found["fits"])
-        tried[0] = (found.get("memory_fixed", tried[0][0]), True)
+        fixed = found.get("memory_fixed", fixed)
 
     note(report["batch_size"] // unit, report)
     while True:
@@ -220,10 +223,12 @@ def largest_batch(step: PodStep, report: dict, chip: pods.Chip, tell=lambda text
         bad = min((units for units, (_, fits) in tried.items() if not fits), default=None)
         if bad == good + 1:
             break
-        (a, (at_a, _)), (b, (at_b, _)) = sorted(tried.items())[-2:]
-        per_unit = max((at_b - at_a) / (b - a), 1.0)
-        guess = max(good + 1, int(a + (chip.memory - at_a) / per_unit))
-        guess = min(guess, bad - 1) if bad else guess
+        known = good or bad
+        per_unit = max((tried[known][0] - fixed) / known, 1.0)
+        guess = int((chip.memory - fixed) / per_unit)
+        if guess in tried or not good < guess < (bad or guess + 1):
+            guess = (good + bad) // 2 if bad else good + stride
+            stride *= 2
         found = step.report(guess * unit, chip)
         note(guess, found)
         tell(

@@ -30,7 +30,7 @@ def test_without_the_compiler_one_line_says_how_to_get_it(capsys, monkeypatch):
 @pytest.mark.parametrize("first", [1, 4, 7, 8, 30])
 @pytest.mark.parametrize("bend", [0.0, 0.01])
 def test_the_largest_batch_is_found_in_few_compiles(first, bend):
-    """Memory that bends upwards a little, 16 units of it, 0.7 taken: 7 fit and 8 do not."""
+    """16 units of memory, 0.7 taken, 1.95 for each unit of batch, a little more for large ones."""
     chip = types.SimpleNamespace(memory=16.0)
 
     class Step:
@@ -51,6 +51,23 @@ def test_the_largest_batch_is_found_in_few_compiles(first, bend):
     found = largest_batch(step, report, chip)
     assert found["batch_size"] == 7 * 16
     assert len(step.compiled) <= 6
+
+
+def test_a_compiler_that_recomputes_is_followed_to_its_end():
+    """As found for the Full model: memory grows to the limit and then stays just below it."""
+    chip = types.SimpleNamespace(memory=16.0)
+    compiled = []
+
+    def report(batch_size, chip):
+        compiled.append(batch_size)
+        fits = batch_size <= 13
+        needed = min(0.7 + 1.95 * batch_size, 14.6) if fits else 17.0
+        found = {"batch_size": batch_size, "memory_needed": needed, "fits": fits}
+        return {**found, "memory_fixed": 0.7} if fits else found
+
+    step = types.SimpleNamespace(smallest_batch=1, report=report)
+    assert largest_batch(step, report(4, chip), chip)["batch_size"] == 13
+    assert len(compiled) <= 9 and max(compiled) < 40
 
 
 def test_largest_is_zero_where_nothing_fits():

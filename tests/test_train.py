@@ -234,3 +234,8 @@ def test_training_process_never_loads_tensorflow(tmp_path):
         cwd=pathlib.Path(__file__).parent.parent,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_url_is_no_work_folder(tiny_config):
+    with pytest.raises(ValueError, match="gs://bucket/run is a URL; mount it"):
+        train.run(tiny_config, pretrain.make_task, "gs://bucket/run")
