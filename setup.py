@@ -30,7 +30,7 @@ TORCH = ["torch==2.13.0"]
 VIDEO = ["av>=18"]
 ONNX = [*TORCH, "onnx>=1.23", "onnxscript>=0.7", "onnxruntime>=1.31"]
 # Readers of what is written, from those who use these formats.
-READERS = ["bvhio>=1.5", "trc-data-reader>=0.4"]
+READERS = ["bvhio>=1.5", "trc-data-reader>=0.4", "trimesh>=5.2", "pygltflib>=1.16"]
 
 setup(
     name="mbjax",

@@ -108,6 +108,13 @@ def _parser():
     sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
+    sub = command("bench-body", _bench_body, "time and memory of the SMPL layer, folded and plain")
+    sub.add_argument("--body", default="synthetic", help="or the folder of SMPL (%(default)s)")
+    sub.add_argument("--batch-size", type=int, default=128, help="clips (%(default)s)")
+    sub.add_argument("--frames", type=int, default=16, help="of a clip (%(default)s)")
+    sub.add_argument("--steps", type=int, default=3, help="steps to time (%(default)s)")
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
     sub = command(
         "sample-mesh", _sample_mesh, "the sample motion with a body fitted to it, for mesh recovery"
     )
@@ -208,6 +215,12 @@ def _bench(args):
     from mbjax import bench
 
     return bench.main(args)
+
+
+def _bench_body(args):
+    from mbjax import bench_body
+
+    bench_body.main(args)
 
 
 def _sample_mesh(args):

@@ -118,6 +118,8 @@ def decimate(verts_Vx3, faces_Fx3, num_vertices: int) -> tuple[np.ndarray, np.nd
     The surface stays closed and of the same genus (an edge whose ends have more than two
     neighbours in common is kept), and no face turns over. ValueError where that cannot be done.
     """
+    if num_vertices < 4:
+        raise ValueError(f"a closed surface cannot be brought to {num_vertices} vertices")
     verts = [v for v in np.asarray(verts_Vx3, np.float64)]
     faces = [tuple(f) for f in np.asarray(faces_Fx3).tolist()]
     round_ = [set() for _ in verts]  # faces of each vertex
