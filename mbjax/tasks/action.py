@@ -27,6 +27,7 @@ def make_task(config) -> Task:
     config.classes becomes the names of the classes in the data, so that checkpoints know them.
     """
     check_sizes(config)
+    downstream.check_initial(config)
     data = action_data.load(config)
     config.classes = data.classes
     weights_K = class_weights(config, data.train.labels_N, len(data.classes))

@@ -1,5 +1,6 @@
 """What the tasks that start from a pretrained encoder share."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from mbjax import optimizer
@@ -19,6 +20,30 @@ def initial_weights(config, under: tuple = ()) -> Callable[[dict], dict] | None:
         return loading.load_into(params, config.init, under)[0]
 
     return initial
+
+
+def check_initial(config) -> None:
+    """ValueError where config.init is an encoder of other sizes than config.model's.
+
+    To be called before anything is written.
+    """
+    if not config.init:
+        return
+    from mbjax.convert import source as sources
+
+    theirs = dataclasses.asdict(sources.read(config.init, backbone_only=True).config)
+    # What neither parameters nor their number depend on.
+    free = ("dtype", "remat", "num_heads")
+    wrong = [
+        f"{name} {theirs[name]} (config: {value})"
+        for name, value in config.model.items()
+        if name not in free and theirs[name] != value
+    ]
+    if wrong:
+        raise ValueError(
+            f"{config.init} is an encoder of other sizes: {', '.join(wrong)}; set them by "
+            "--config.model.NAME=VALUE"
+        )
 
 
 def named_subtrees(names: Sequence[str]) -> Callable[[tuple], bool] | None:

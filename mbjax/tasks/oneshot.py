@@ -24,6 +24,7 @@ from mbjax.tasks.forward import Forward, as_state, load_net
 def make_task(config) -> Task:
     """The task that configs/oneshot.py describes. ValueError or FileNotFoundError, one line."""
     check_sizes(config)
+    downstream.check_initial(config)
     if config.accumulate != 1:
         raise ValueError(
             "the contrastive loss compares all rows of a batch with each other: accumulate must "
