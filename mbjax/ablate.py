@@ -216,8 +216,8 @@ def run(
     unknown = [arm for arm in arms if arm not in suite.arms]
     if unknown:
         raise ValueError(f"{suite_name} has no arm {unknown[0]!r}; it has: {', '.join(suite.arms)}")
-    if budget < 4 or seeds < 1:
-        raise ValueError(f"budget {budget}, seeds {seeds}: at least 4 steps and one seed")
+    if budget < _EPOCHS or seeds < 1:
+        raise ValueError(f"budget {budget}, seeds {seeds}: at least {_EPOCHS} steps and one seed")
     if suite.needs_init and not init:
         if corpora.real:
             raise ValueError(f"{suite_name} starts from a pretrained encoder: give --init")
@@ -228,7 +228,7 @@ def run(
         arm = suite.arms[name]
         found = []
         own_init, before = init if not arm.variant else "", None
-        steps = (finetune_budget or max(4, budget // 4)) if suite.pretrains else budget
+        steps = (finetune_budget or max(_EPOCHS, budget // 4)) if suite.pretrains else budget
         if arm.pretrain is not None:
             own_init, before = _pretrain(suite_name, suite, arm, name, budget, workdir, corpora)
         for seed in range(seeds):
@@ -239,7 +239,7 @@ def run(
                 config.evaluate_every = "25 %"
             found.append(_pose_run(config, workdir / f"{name}-seed{seed}"))
         rows.append(ablation_report.row(name, arm, found, before))
-        ablation_report.write(workdir, suite_name, suite, rows, corpora, budget, steps, seeds)
+        ablation_report.write(workdir, suite_name, suite, rows, corpora, budget, seeds)
     return rows
 
 

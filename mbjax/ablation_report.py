@@ -26,7 +26,7 @@ def row(name: str, arm: Arm, found: list[dict], before: float | None) -> dict:
     return result
 
 
-def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, steps, seeds) -> None:
+def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seeds) -> None:
     """table.md, table.csv, table.json and plot.png of the arms that are done."""
     workdir = pathlib.Path(workdir)
     ours = "Human3.6M" if corpora.real else "sample corpus"
@@ -39,8 +39,8 @@ def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, step
     about = [
         f"{name}: {suite.title}.",
         f"Figures here are of {corpora.describe()}{caveat}",
-        f"{steps} steps of training for 3D pose"
-        + (f" after {budget} of pretraining" if suite.pretrains else "")
+        f"{rows[0]['runs'][0]['steps'][-1]} steps of training for 3D pose"
+        + (f" after about {budget} of pretraining" if suite.pretrains else "")
         + f", {seeds} seed(s).",
     ]
     head = ["arm", "", f"P1 MPJPE, mm ({ours})", "P2 P-MPJPE, mm", "paper: MPJPE, mm (Human3.6M)"]

@@ -142,13 +142,13 @@ def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["shape", "--budget", "9"], "no suite named 'shape'; there are: finetune, frozen"),
-        (["mask", "--budget", "9", "--arms", "20"], "mask has no arm '20'; it has: 0, 15"),
-        (["mask", "--budget", "1"], "budget 1, seeds 1: at least 4 steps"),
-        (["mask", "--budget", "9", "--amass", "x"], "real corpora need --h36m DIR as well"),
-        (["frozen", "--budget", "9", "--h36m", "x"], "give --init"),
-        (["pretraining", "--budget", "9", "--h36m", "x", "--arms", "2d"], "needs --posetrack or"),
-        (["architecture", "--budget", "9", "--h36m", "no/such"], "no/such does not exist"),
+        (["shape", "--budget", "40"], "no suite named 'shape'; there are: finetune, frozen"),
+        (["mask", "--budget", "40", "--arms", "20"], "mask has no arm '20'; it has: 0, 15"),
+        (["mask", "--budget", "1"], "budget 1, seeds 1: at least 20 steps"),
+        (["mask", "--budget", "40", "--amass", "x"], "real corpora need --h36m DIR as well"),
+        (["frozen", "--budget", "40", "--h36m", "x"], "give --init"),
+        (["pretraining", "--budget", "40", "--h36m", "x", "--arms", "2d"], "needs --posetrack or"),
+        (["architecture", "--budget", "40", "--h36m", "no/such"], "no/such does not exist"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, capsys, words, message):
