@@ -20,6 +20,7 @@ def data(tmp_path_factory):
     return mesh_recipes.prepared(tmp_path_factory.mktemp("mesh"))
 
 
+@pytest.mark.slow
 def test_a_run_trains_the_head_and_the_encoder_but_not_its_pose_head(data, tmp_path):
     config = mesh_recipes.config("sample", data, "--config.epochs=3")
     result = train.run(config, task_of_meshes.make_task, tmp_path / "run", lambda _: None)
