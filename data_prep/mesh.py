@@ -124,7 +124,8 @@ def _theta(table, prefix, report):
     """Pose as axis-angles (N, 72) and shape (N, 10) of what a file has."""
     name = f"{prefix}smpl_pose"
     pose = table.rows(name)
-    plain = smpl.as_axis_angles(pose, f"{table.split}: {name}")
+    # A frame that is broken costs its clips alone; that is seen when they are written.
+    plain = smpl.as_axis_angles(pose, f"{table.split}: {name}", allow_missing=True)
     if pose.shape[-1] != POSE and pose.shape[-2:] != (24, 3):
         report.note(f"{name} are rotation matrices; turned into axis-angles")
     shape = table.rows(f"{prefix}smpl_shape")

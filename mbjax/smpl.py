@@ -189,22 +189,25 @@ def _line(error):
 _MOST_RADIANS = 4 * np.pi  # fits wind up a turn or two; degrees go far beyond
 
 
-def as_axis_angles(pose: np.ndarray, where: str = "pose") -> np.ndarray:
+def as_axis_angles(
+    pose: np.ndarray, where: str = "pose", allow_missing: bool = False
+) -> np.ndarray:
     """Poses (..., 72), axis-angles in radians, from the forms that they come in.
 
     Taken: axis-angles (..., 72) or (..., 24, 3), rotation matrices (..., 24, 3, 3) or (..., 216).
     Refused with a ValueError in one line: another number of joints, degrees, matrices that are no
-    rotations.
+    rotations; entries that are no finite numbers, unless allow_missing: they stay as they are.
     """
     pose = np.asarray(pose)
-    if pose.dtype.kind not in "fiu" or not np.isfinite(pose).all():
+    if pose.dtype.kind not in "fiu" or not (allow_missing or np.isfinite(pose).all()):
         raise ValueError(f"{where}: not finite numbers")
     J = NUM_JOINTS
     if pose.shape[-3:] == (J, 3, 3) or pose.shape[-1:] == (9 * J,):
         lead = pose.shape[:-3] if pose.shape[-3:] == (J, 3, 3) else pose.shape[:-1]
         matrices = pose.reshape(*lead, J, 3, 3).astype(np.float64)
-        off = abs(matrices @ np.swapaxes(matrices, -1, -2) - np.eye(3)).max(initial=0)
-        if off > 0.02 or (np.linalg.det(matrices) < 0).any():
+        there = matrices[np.isfinite(matrices).all((-2, -1))]
+        off = abs(there @ np.swapaxes(there, -1, -2) - np.eye(3)).max(initial=0)
+        if off > 0.02 or (np.linalg.det(there) < 0).any():
             raise ValueError(f"{where}: {J} matrices of 3 x 3 that are not rotations")
         return matrix_to_axis_angle(matrices).reshape(*lead, 3 * J).astype(pose.dtype)
     if pose.shape[-2:] == (J, 3):
@@ -219,8 +222,9 @@ def as_axis_angles(pose: np.ndarray, where: str = "pose") -> np.ndarray:
             f"(..., {J}, 3) radians or (..., {J}, 3, 3) rotation matrices"
         )
     angles = np.linalg.norm(pose.reshape(*pose.shape[:-1], J, 3), axis=-1)
-    if angles.max(initial=0) > _MOST_RADIANS:
+    largest = angles[np.isfinite(angles)].max(initial=0)
+    if largest > _MOST_RADIANS:
         raise ValueError(
-            f"{where}: rotations by up to {angles.max():.0f}; are these degrees? Radians are wanted"
+            f"{where}: rotations by up to {largest:.0f}; are these degrees? Radians are wanted"
         )
     return pose

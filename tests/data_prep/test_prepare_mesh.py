@@ -11,6 +11,7 @@ import pytest
 from corpus_runs import run
 
 from data_prep import mesh
+from mbjax.geometry import axis_angle_to_matrix
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # float32 on both sides, of numbers of about 1 and of angles of a few radians.
@@ -133,3 +134,18 @@ def test_bad_input_is_named_and_the_rest_is_prepared(tmp_path):
     assert not run(mesh.MeshH36m, tmp_path).records and not trap.exists()
     with pytest.raises(FileNotFoundError, match="mesh_det_coco"):
         run(mesh.MeshCoco, tmp_path)
+
+
+def test_rotation_matrices_are_turned_and_degrees_refused(tmp_path):
+    columns = h36m_recipes.mesh_split(0, [("a", 16, "55011271")])
+    pose = columns["smpl_pose"]
+    turned = axis_angle_to_matrix(pose.reshape(16, 24, 3))
+    files = {"train": {**columns, "smpl_pose": turned},
+             "test": {**columns, "smpl_pose": np.degrees(pose)}}  # fmt: skip
+    h36m_recipes.write(tmp_path / "mesh_det_h36m.pkl", files)
+    result = run(mesh.MeshH36m, tmp_path)
+    got = result.records["train"][0]["theta"][:, :72].reshape(16, 24, 3)
+    # 1e-6: float32; angles past pi come back from the other side.
+    np.testing.assert_allclose(axis_angle_to_matrix(got), turned, atol=1e-6)
+    assert not result.records["test"]
+    assert "are these degrees" in result.left_out[-1][2]
