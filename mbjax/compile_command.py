@@ -74,6 +74,17 @@ def main(args) -> int:
     return 0 if report["fits"] else 1
 
 
+def memory_needed(message: str) -> float | None:
+    """Bytes that the TPU compiler says it would need; None where it complains of something else."""
+    for pattern in (
+        r"Used ([\d.]+)([KMG]?) of [\d.]+[KMG]? hbm",
+        r"memory required .*?\(([\d.]+)([KMG]?)\) exceeds available HBM",
+    ):
+        if used := re.search(pattern, message):
+            return float(used[1]) * _UNITS[used[2]]
+    return None
+
+
 def topology_devices(topology: str):
     """The devices of a slice that is not here. ImportError without the compiler."""
     if not importlib.util.find_spec("libtpu"):
@@ -150,10 +161,10 @@ class PodStep:
         try:
             return step.compiled_step(one, self.mesh, abstract).lower(abstract, batch).compile()
         except jax.errors.JaxRuntimeError as error:
-            used = re.search(r"Used ([\d.]+)([KMG]?) of ([\d.]+)([KMG]?) hbm", str(error))
-            if not used:
+            needed = memory_needed(str(error))
+            if needed is None:
                 raise
-            raise DoesNotFit(float(used[1]) * _UNITS[used[2]], used[0]) from None
+            raise DoesNotFit(needed, str(error)) from None
 
     def report(self, batch_size: int, chip: pods.Chip) -> dict:
         """What one chip holds and does in a step; sizes in bytes."""

@@ -70,6 +70,17 @@ def test_a_compiler_that_recomputes_is_followed_to_its_end():
     assert len(compiled) <= 9 and max(compiled) < 40
 
 
+def test_what_the_compiler_says_it_lacks_is_read():
+    say = compile_command.memory_needed
+    assert say("... Used 17.25G of 15.75G hbm. Exceeded ...") == 17.25 * 2**30
+    message = (
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+        "temporaries (30.62G) exceeds available HBM (15.75G)."
+    )
+    assert say(message) == 30.62 * 2**30
+    assert say("INTERNAL: something else") is None
+
+
 def test_largest_is_zero_where_nothing_fits():
     step = types.SimpleNamespace(smallest_batch=16, report=None)
     report = {"batch_size": 16, "memory_needed": 99.0, "fits": False}
