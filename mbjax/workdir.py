@@ -8,6 +8,7 @@ import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from mbjax.checkpoint import FOLDER
 from mbjax.whole_files import written_beside
 
 # Settings that may change between two starts of one run without making it another.
@@ -29,12 +30,13 @@ def folder(workdir: str | os.PathLike) -> pathlib.Path:
 def claim_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Makes a new work folder and writes the config into it.
 
+    A folder without a checkpoint is new: its run failed before there was anything to continue.
     ValueError where the folder has another config, cannot be made, or is not the same folder on
     all hosts.
     """
     path = workdir / "config.json"
     mine = json.loads(config.to_json_best_effort())
-    if path.exists():
+    if path.exists() and (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir()):
         _compare(workdir, json.loads(path.read_text()), mine)
     elif jax.process_index() == 0:
         try:

@@ -87,6 +87,7 @@ def trainings(monkeypatch):
     def run(config, make_task, folder, say=None):
         folder.mkdir(parents=True)
         claim_workdir(folder, config)
+        (folder / "checkpoints" / "2").mkdir(parents=True)
         begun.append((folder.name, config.get("init", ""), config.seed))
         error = 100.0 + config.seed - (50 if config.get("init") else 0)
         with (folder / "metrics.jsonl").open("w") as file:
