@@ -22,9 +22,10 @@ CORE = [
     "matplotlib>=3.11",
     "pillow>=13",
     "safetensors>=0.8",  # weights in the package, and files that need no PyTorch
+    "flatbuffers>=25",  # what jax.export writes with
 ]
-# h5py and scipy read MATLAB files.
-DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14", "scipy>=1.17"]
+# h5py reads MATLAB's newer files.
+DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
 VIDEO = ["av>=18"]
