@@ -30,7 +30,11 @@ def uninterrupted(tmp_path_factory):
 
 
 # One device, as in the processes that are killed.
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+ENVIRONMENT = {
+    **os.environ,
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "JAX_PLATFORMS": "cpu",
+}
 
 
 def command(workdir):
