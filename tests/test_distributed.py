@@ -101,8 +101,13 @@ def logged(workdir, step):
 
 
 def writing(workdir):
-    """Whether a checkpoint is half written at this moment."""
-    return lambda: any("tmp" in p.name for p in workdir.glob("checkpoints/*"))
+    """Whether a checkpoint is half written, besides those that a killed run left so."""
+
+    def half():
+        return {path.name for path in workdir.glob("checkpoints/*") if "tmp" in path.name}
+
+    left = half()
+    return lambda: bool(half() - left)
 
 
 def send(process, number):
