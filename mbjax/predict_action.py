@@ -16,6 +16,7 @@ from mbjax.convert import params as conversion
 from mbjax.convert import source as sources
 from mbjax.data.action_clips import even_frames, to_clip
 from mbjax.persons import Persons, side_by_side
+from mbjax.tasks import writable
 from mbjax.tasks.action_files import softmax
 from mbjax.whole_files import written_beside
 
@@ -224,11 +225,7 @@ def _apply(graphdef, state, clips):
 
 def write(prediction: Prediction, out: str, top: int) -> list[pathlib.Path]:
     """actions.json and actions.png in the folder `out`, made if need be; their paths."""
-    folder = pathlib.Path(out).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    folder = writable(out or ".")
     with written_beside(folder / "actions.json") as beside:
         beside.write_text(json.dumps(prediction.as_json(top), indent=1), encoding="utf-8")
     prediction.draw(folder / "actions.png")

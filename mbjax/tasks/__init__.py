@@ -7,11 +7,12 @@ A module of this folder that is a task has `make_task(config) -> Task` and
 import dataclasses
 import importlib
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 import optax
 from flax import nnx
+from ml_collections import ConfigDict
 
 from mbjax.data.plan import Plan
 
@@ -94,3 +95,23 @@ def writable(out: str | None) -> pathlib.Path | None:
     except OSError as error:
         raise ValueError(f"the folder {folder} cannot be made: {error.strerror}") from None
     return folder
+
+
+def as_state(model: nnx.Module) -> tuple[nnx.GraphDef, dict]:
+    """A model as what training has: its definition, and params and other by name."""
+    graphdef, params, other = nnx.split(model, nnx.Param, ...)
+    return graphdef, {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
+
+
+def sources_in_order(config) -> Iterator[tuple[str, ConfigDict]]:
+    """(name, settings) of the sources that have a folder, in the order of config.pass_order.
+
+    ValueError, with the known names, where that order names another.
+    """
+    for name in config.pass_order:
+        if name not in config.sources:
+            raise ValueError(
+                f"pass_order names {name!r}; the sources are: {', '.join(config.sources)}"
+            )
+        if config.sources[name].dir:
+            yield name, config.sources[name]

@@ -16,9 +16,18 @@ from mbjax.data.recordings import ActionLoader
 from mbjax.models.action import ActionHeadConfig
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
-from mbjax.tasks import Report, Task, TrainSource, action_data, action_files, downstream, writable
+from mbjax.tasks import (
+    Report,
+    Task,
+    TrainSource,
+    action_data,
+    action_files,
+    as_state,
+    downstream,
+    writable,
+)
 from mbjax.tasks.action_data import Labelled
-from mbjax.tasks.forward import Forward, as_state, load_net
+from mbjax.tasks.forward import Forward, load_net
 
 
 def make_task(config) -> Task:

@@ -70,9 +70,3 @@ def load_net(path, kind: str) -> tuple[nnx.Module, dict]:
         raise ValueError(f"{path} is not {what}, but a network of kind {source.network.kind!r}")
     model = conversion.build(source.network, source.params, source.other)
     return model, dict(source.meta.get("config") or {})
-
-
-def as_state(model: nnx.Module) -> tuple[nnx.GraphDef, dict]:
-    """A model as what training has: its definition, and params and other by name."""
-    graphdef, params, other = nnx.split(model, nnx.Param, ...)
-    return graphdef, {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}

@@ -17,7 +17,7 @@ from mbjax.models import mesh
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import WITH_HEAD, Network
 from mbjax.skeleton import mirror
-from mbjax.tasks import Report, Task, TrainSource, writable
+from mbjax.tasks import Report, Task, TrainSource, as_state, sources_in_order, writable
 from mbjax.tasks.downstream import (
     initial_weights,
     named_subtrees,
@@ -35,13 +35,8 @@ def make_task(config) -> Task:
     body = smpl.load(config.body)
     loss = functools.partial(loss_of_clips, config, body.joints())
     sources = {}
-    for name in config.pass_order:
-        if name not in config.sources:
-            raise ValueError(
-                f"pass_order names {name!r}; the sources are: {', '.join(config.sources)}"
-            )
-        source = config.sources[name]
-        if not (source.dir and source.train):
+    for name, source in sources_in_order(config):
+        if not source.train:
             continue
         loader = ClipLoader(RecordReader(source.dir, source.split), fields(config.kind), None)
         if loader.frames > network.encoder.maxlen:
@@ -141,8 +136,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
         raise ValueError(
             "no source has a folder to evaluate on; give one, such as --config.sources.pw3d.dir=DIR"
         )
-    graphdef, params, other = nnx.split(model, nnx.Param, ...)
-    state = {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
+    graphdef, state = as_state(model)
     devices = distributed.make_mesh(config.fsdp)
     found = {name: evaluation.of_set(name, graphdef, state, devices) for name in evaluation.sets}
     metrics = evaluation.metrics(found)

@@ -20,7 +20,16 @@ from mbjax.data.records import RecordReader
 from mbjax.h36m_protocol import QUANTITIES
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.skeleton import NUM_JOINTS
-from mbjax.tasks import Report, Task, TrainSource, downstream, lifting, writable
+from mbjax.tasks import (
+    Report,
+    Task,
+    TrainSource,
+    as_state,
+    downstream,
+    lifting,
+    sources_in_order,
+    writable,
+)
 from mbjax.tasks.pose3d_evaluation import Evaluation
 from mbjax.whole_files import written_beside
 
@@ -41,14 +50,7 @@ def make_task(config) -> Task:
             f"model.num_joints is {network.num_joints}; the corpora have {NUM_JOINTS} joints"
         )
     sources = {}
-    for name in config.pass_order:
-        if name not in config.sources:
-            raise ValueError(
-                f"pass_order names {name!r}; the sources are: {', '.join(config.sources)}"
-            )
-        source = config.sources[name]
-        if not source.dir:
-            continue
+    for name, source in sources_in_order(config):
         reader = open_pairs(source.dir, source.split)
         loader = ClipLoader(reader, ["keypoints", "pose"], source.frames, source.frame_step)
         if loader.frames > network.maxlen:
@@ -189,8 +191,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
         )
     config.model.dim_in = model.config.dim_in
     evaluation = _evaluation(config, model.config.maxlen)
-    graphdef, params, other = nnx.split(model, nnx.Param, ...)
-    state = {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
+    graphdef, state = as_state(model)
     frames = FrameErrors() if folder else None
     scores = evaluation.measure(
         graphdef, state, distributed.make_mesh(config.fsdp), frames.add if frames else None

@@ -19,7 +19,7 @@ from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows, merge_windows
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.normalise import crop_scale_3d
-from mbjax.tasks import Report, Task, TrainSource, lifting
+from mbjax.tasks import Report, Task, TrainSource, as_state, lifting, sources_in_order
 
 _FIELD = {"3d": "pose", "2d": "keypoints"}
 
@@ -29,14 +29,7 @@ def make_task(config) -> Task:
     network = DSTformerConfig(**config.model)
     noise = corrupt.DetectionNoise.load(config.noise_table or None)
     sources = {}
-    for name in config.pass_order:
-        if name not in config.sources:
-            raise ValueError(
-                f"pass_order names {name!r}; the sources are: {', '.join(config.sources)}"
-            )
-        source = config.sources[name]
-        if not source.dir:
-            continue
+    for name, source in sources_in_order(config):
         if source.kind not in _FIELD:
             raise ValueError(f"sources.{name}.kind is {source.kind!r}; it must be '3d' or '2d'")
         reader = RecordReader(source.dir, source.split)
@@ -268,8 +261,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
         )
     config.model.dim_in = model.config.dim_in
     noise = corrupt.DetectionNoise.load(config.noise_table or None)
-    graphdef, params, other = nnx.split(model, nnx.Param, ...)
-    state = {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
+    graphdef, state = as_state(model)
     found = Evaluation(config, noise)(graphdef, state, distributed.make_mesh(config.fsdp))
     lines = [f"{config.evaluation.dir} ({config.evaluation.split}), root-relative:"]
     lines += [f"  {name:20s} {value:8.2f}" for name, value in found.items()]

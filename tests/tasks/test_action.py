@@ -12,7 +12,7 @@ from PIL import Image
 from mbjax import configuration, distributed, loading
 from mbjax.cli import main
 from mbjax.data.action_clips import even_frames, to_clip
-from mbjax.tasks import action, action_data, forward
+from mbjax.tasks import action, action_data, as_state
 
 
 def config_of(gestures, *settings, file="configs/action.py:sample"):
@@ -100,7 +100,7 @@ def test_evaluation_is_that_of_every_clip_alone_on_any_devices(trained, gestures
     test = action_data.load(config, training=False).test
     logits = [
         action.Evaluation(config, test).logits(
-            *forward.as_state(model), distributed.make_mesh(devices=jax.devices()[:devices])
+            *as_state(model), distributed.make_mesh(devices=jax.devices()[:devices])
         )
         for devices in (8, 1)
     ]

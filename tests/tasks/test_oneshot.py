@@ -66,7 +66,8 @@ def test_evaluation_is_deterministic_and_that_of_the_run(trained, gestures, caps
 
 
 def test_the_release_s_dropout_is_there_by_name_and_deterministic_too(trained, gestures):
-    from mbjax.tasks.forward import Forward, as_state, load_net
+    from mbjax.tasks import as_state
+    from mbjax.tasks.forward import Forward, load_net
 
     model, _ = load_net(trained, "embed")
     recordings = Recordings.open(gestures, "oneshot_val")
