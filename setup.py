@@ -41,8 +41,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep"]),
-    package_data={"mbjax": ["sample/**/*", "data/*.json", "weights/*", "pages/*"]},
+    packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep", "data_prep.*"]),
+    package_data={"mbjax": ["sample/**/*", "data/*.json", "weights/*", "pictures/pages/*"]},
     install_requires=CORE,
     extras_require={
         "data": DATA,

@@ -8,7 +8,7 @@
 
 Variants: `ntu60_xsub`, `ntu60_xview` and each with `_scratch`, with the release's values; `custom`,
 your own recordings and classes (mbjax prepare actions); `sample`, the tiny encoder on gestures made
-from the sample corpus (python -m data_prep.sample_actions).
+from the sample corpus (python -m data_prep.sample.sample_actions).
 
 What to expect: top-1 of 93.0 % (X-Sub) and 97.2 % (X-View) fine-tuned, in the paper.
 

@@ -8,7 +8,8 @@
 
 Variants: `ntu120` (the default) and `ntu120_scratch`, with the release's values: trained on 100
 classes, tested on 0, 6, ..., 114 with one exemplar of each; `sample`, the tiny encoder on gestures
-made from the sample corpus (python -m data_prep.sample_actions), classes 0, 6, 12 and 18 held out.
+made from the sample corpus (python -m data_prep.sample.sample_actions), classes 0, 6, 12 and 18
+held out.
 
 What to expect: 67.4 % fine-tuned, 61.0 % from scratch, in the paper. The release measures with
 dropout on: --config.evaluation.dropout=True.

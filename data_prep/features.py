@@ -1,7 +1,7 @@
 """What one record holds, for every kind of corpus.
 
-T frames, J = 17 joints of mbjax.skeleton, M persons. Float arrays are float32, stored as raw bytes
-(no TensorFlow needed to read them). Every record says where it comes from: `source` names the
+T frames, J = 17 joints of mbjax.pose.skeleton, M persons. Float arrays are float32, stored as raw
+bytes (no TensorFlow needed to read them). Every record says where it comes from: `source` names the
 recording, `first_frame` is the clip's first frame in it (frames of the recording as it was read,
 counted from 0, at `fps`), so that evaluation covers every frame and results can be traced.
 """
@@ -9,7 +9,7 @@ counted from 0, at `fps`), so that evaluation covers every frame and results can
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mbjax.skeleton import NUM_JOINTS
+from mbjax.pose.skeleton import NUM_JOINTS
 
 
 def _array(*shape):

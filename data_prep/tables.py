@@ -5,8 +5,9 @@ Such a file holds {split: {column: N entries}}, a row for every frame. N rows, J
 
 import numpy as np
 
-from data_prep import corpus, safe_pickle, windows
-from mbjax.skeleton import NUM_JOINTS
+from data_prep import corpus, windows
+from mbjax import safe_pickle
+from mbjax.pose.skeleton import NUM_JOINTS
 
 
 class Table:

@@ -5,7 +5,7 @@ Shapes: T frames, J = 17 joints.
 
 import numpy as np
 
-from mbjax.skeleton import ROOT, root_relative
+from mbjax.pose.skeleton import ROOT, root_relative
 
 
 def over_image(

@@ -1,18 +1,18 @@
 """MotionBERT in JAX.
 
-    model = mbjax.load("best_epoch.bin")
-    pose = model(keypoints)  # (batch, frames, 17 joints, x y confidence) -> (..., x y z)
-    motion = model.represent(keypoints)  # (..., 512)
-    motion = mbjax.lift(model, "alphapose-results.json")  # every person, every frame
-    stream = mbjax.Stream(model, window=27, lookahead=4)  # pose = stream.push(keypoints)
+model = mbjax.load("best_epoch.bin")
+pose = model(keypoints)  # (batch, frames, 17 joints, x y confidence) -> (..., x y z)
+motion = model.represent(keypoints)  # (..., 512)
+motion = mbjax.lift(model, "alphapose-results.json")  # every person, every frame
+stream = mbjax.Stream(model, window=27, lookahead=4)  # pose = stream.push(keypoints)
 """
 
 import importlib
 
 # Loaded when first asked for: `import mbjax` itself costs nothing.
 _PUBLIC = {
-    "load": "mbjax.loading", "load_into": "mbjax.loading", "lift": "mbjax.infer",
-    "Stream": "mbjax.streaming",
+    "load": "mbjax.convert.load", "load_into": "mbjax.convert.load", "lift": "mbjax.lifting.lift",
+    "Stream": "mbjax.lifting.stream",
 }  # fmt: skip
 
 __all__ = list(_PUBLIC)

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["prepare"]:
         return _prepare(argv[1:])
     if argv[:1] == ["inspect"]:
-        from mbjax.data import inspect
+        from mbjax.commands import inspect
 
         return inspect.main(argv[1:])
     parser = _parser()
@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"unknown argument {(unknown or settings)[0]!r} (mbjax {args.command} --help)")
     args.settings = settings
     _quiet()
-    from mbjax.stopping import Stopped
-    from mbjax.train import TrainingDiverged
+    from mbjax.training.loop import TrainingDiverged
+    from mbjax.training.preemption import Stopped
 
     try:
         return args.run(args) or 0
@@ -62,7 +62,12 @@ def _parser():
         prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
     )
     # Arguments alone; nothing heavy.
-    from mbjax import ablate, action_commands, cluster, compare, compile_command, infer_command
+    from mbjax.commands import actions as action_commands
+    from mbjax.commands import compare
+    from mbjax.commands import compile as compile_command
+    from mbjax.commands import infer as infer_command
+    from mbjax.devices import cluster
+    from mbjax.experiments import ablation
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -127,12 +132,12 @@ def _parser():
     )
     sub.add_argument("--out", required=True, help="the table, for --config.noise_table")
 
-    from mbjax.convert import commands as weights
+    from mbjax.commands import weights
 
     weights.add(command)
     infer_command.add(command)
     action_commands.add(command)
-    ablate.add(command)
+    ablation.add(command)
     compare.add(command)
     compile_command.add(command)
 
@@ -156,22 +161,25 @@ def _quiet():
 
 
 def _quickstart(args):
-    from mbjax import quickstart
+    from mbjax.experiments import quickstart
 
     quickstart.run(args.workdir, args.steps)
 
 
 def _pretrain(args):
-    from mbjax import cluster, configuration, train
-    from mbjax.tasks import pretrain
+    from mbjax import configuration
+    from mbjax.devices import cluster
+    from mbjax.tasks.pretrain import task as pretrain
+    from mbjax.training import loop
 
     config = configuration.load(args.config, args.settings)
     with cluster.joined(vars(args)):
-        train.run(config, pretrain.make_task, args.workdir)
+        loop.run(config, pretrain.make_task, args.workdir)
 
 
 def _finetune(args):
-    from mbjax import cluster, train
+    from mbjax.devices import cluster
+    from mbjax.training import loop
 
     task = _task(args.task)
     config = _task_config(args)
@@ -180,11 +188,11 @@ def _finetune(args):
             raise ValueError(f"{args.config} has no setting 'init'; it is no fine-tuning config")
         config.init = args.init
     with cluster.joined(vars(args)):
-        train.run(config, task.make_task, args.workdir)
+        loop.run(config, task.make_task, args.workdir)
 
 
 def _evaluate(args):
-    from mbjax import cluster
+    from mbjax.devices import cluster
 
     task = _task(args.task)
     config = _task_config(args)
@@ -212,27 +220,27 @@ def _task_config(args):
 
 
 def _bench(args):
-    from mbjax import bench
+    from mbjax.speed import training as bench
 
     return bench.main(args)
 
 
 def _bench_body(args):
-    from mbjax import bench_body
+    from mbjax.speed import body as bench_body
 
     bench_body.main(args)
 
 
 def _sample_mesh(args):
-    from mbjax import sample_mesh
+    from mbjax.tasks.mesh import example_data
 
-    print(f"wrote {sample_mesh.write(args.out, args.body)}")
+    print(f"wrote {example_data.write(args.out, args.body)}")
 
 
 def _fit_noise(args):
-    from mbjax.data import fit_noise
+    from mbjax.data import detector_noise_fit
 
-    fit_noise.main(args.pairs, args.out)
+    detector_noise_fit.main(args.pairs, args.out)
 
 
 def _prepare(argv):

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import pathlib
 import shutil
 import tempfile
 
@@ -25,8 +24,7 @@ import numpy as np
 import pytest
 
 from mbjax import configuration
-
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+from tests.recipes.settings import GOLDEN, TINY_SETTINGS
 
 
 @pytest.fixture(scope="session")
@@ -46,17 +44,6 @@ def highest_precision():
         yield
 
 
-# A network that compiles in seconds; two sources, so that the curriculum's switch is passed.
-TINY_SETTINGS = (
-    "--config.model.dim_feat=16", "--config.model.dim_rep=16", "--config.model.depth=1",
-    "--config.model.num_heads=2", "--config.model.maxlen=9", "--config.batch_size=8",
-    "--config.epochs=4", "--config.sources.motion.steps_per_epoch=3",
-    "--config.sources.annotated.steps_per_epoch=2", "--config.sources.annotated.from_epoch=2",
-    "--config.sources.detected.dir=", "--config.warmup_steps=2", "--config.evaluation.dir=",
-    "--config.log_every=2 steps", "--config.save_every=3 steps", "--config.feed_threads=1",
-)  # fmt: skip
-
-
 @pytest.fixture
 def tiny_config():
     """configs/pretrain.py:tiny made tinier: 16 steps, no evaluation."""
@@ -66,6 +53,8 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def gestures(tmp_path_factory):
     """A dataset of labelled recordings: splits xsub_train, xsub_val, oneshot_train, oneshot_val."""
-    import action_recipes  # here: it needs TensorFlow, which most tests do not
+    from tests.recipes import (
+        action as action_recipes,  # here: it needs TensorFlow, which most tests do not
+    )
 
     return action_recipes.gestures(tmp_path_factory.mktemp("gestures"))

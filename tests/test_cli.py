@@ -103,8 +103,8 @@ def test_bench_measures_all_three_parts(capsys):
 
 def test_forward_flops_of_full():
     """Against a count by hand: 20 blocks of attention and MLP, 4,131 tokens."""
-    from mbjax.bench import forward_flops
     from mbjax.models.dstformer import DSTformerConfig
+    from mbjax.speed.training import forward_flops
 
     tokens, dim, blocks = 243 * 17, 512, 20
     linear = blocks * (4 * dim**2 + 2 * dim * 2 * dim) + 5 * 4 * dim + 3 * dim + dim * 512 + 512 * 3
@@ -118,7 +118,7 @@ def test_quickstart_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
     """Six steps of it; the pictures are looked at by their size and content."""
     from PIL import Image
 
-    from mbjax import quickstart
+    from mbjax.experiments import quickstart
 
     original = quickstart.shorten
 

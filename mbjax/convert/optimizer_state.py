@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import optax
 
-from mbjax import optimizer
 from mbjax.convert.names import Row
 from mbjax.convert.params import get, leaves, put, shorten, torch_shapes
+from mbjax.training import optimizer
 
 # What torch.optim.AdamW of this package's settings writes beside lr, weight_decay and params.
 GROUP = {

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mbjax.convert.files import WeightFile, as_float32
-from mbjax.whole_files import written_beside
+from mbjax.atomic_files import written_beside
+from mbjax.convert.array_types import WeightFile, as_float32
 
 
 def require_safetensors():

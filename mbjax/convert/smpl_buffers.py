@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mbjax import smpl
+from mbjax.body import smpl
 
 PREFIX = "head.smpl."
 EXTRA = "J_regressor_extra.npy"

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbjax import skeleton
-from mbjax.normalise import crop_scale_3d
+from mbjax.pose import skeleton
+from mbjax.pose.normalise import crop_scale_3d
 
 
 def _ancestry() -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from mbjax.data.plan import Plan, row_generator
-from mbjax.distributed import local_rows
+from mbjax.devices.sharding import local_rows
 
 Batch = Mapping[str, np.ndarray]
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mbjax.skeleton import NUM_JOINTS
+from mbjax.pose.skeleton import NUM_JOINTS
 
 # The reference truncates at +-2, a hundred standard deviations out: a plain normal.
 _normal = nnx.initializers.normal(0.02)

@@ -13,17 +13,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mbjax.geometry import (
+from mbjax.models.batch_norm import BatchNorm
+from mbjax.models.dropout import dropout
+from mbjax.models.dstformer import DSTformer, DSTformerConfig
+from mbjax.pose.rotations import (
     axis_angle_to_matrix,
     matrix_to_axis_angle,
     matrix_to_rot6d,
     mirror_axis_angles,
     rot6d_to_matrix,
 )
-from mbjax.models.batch_norm import BatchNorm
-from mbjax.models.dropout import dropout
-from mbjax.models.dstformer import DSTformer, DSTformerConfig
-from mbjax.skeleton import mirror
+from mbjax.pose.skeleton import mirror
 
 ROTATIONS, SHAPES = 24, 10
 POSE_6D, POSE = 6 * ROTATIONS, 3 * ROTATIONS

@@ -1,80 +1,21 @@
-"""A task: which data, which network, which loss, which evaluation. `train.run` runs any of them.
-
-A module of this folder that is a task has `make_task(config) -> Task` and
+"""The tasks. Each is a folder whose task.py has `make_task(config) -> Task` and
 `evaluate_checkpoint(config, path, out) -> Report`; TASKS names them for the command line.
 """
 
-import dataclasses
 import importlib
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from types import ModuleType
 
-import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from mbjax.data.plan import Plan
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainSource:
-    """One source of training batches and what is done with them.
-
-    load: (records, rows, generator) -> {name: (rows, ...) array}, and len(load) records.
-    loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys are one per row,
-    progress runs from 0 to 1 over the training. labels, per_class: for batches of per_class
-    records of each of some classes, see `data.plan.Source`.
-    """
-
-    load: Callable
-    loss: Callable
-    batch_size: int
-    from_epoch: int = 0
-    steps_per_epoch: int = 0
-    until_epoch: int = 0
-    labels: Sequence[int] = ()
-    per_class: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """All that `train.run` needs to know.
-
-    make_model: (nnx.Rngs) -> network. optimizer: (plan) -> (Optax transformation, schedule of the
-    rate, for the log). evaluate: (Evaluator) -> {metric: float}, or None. best: the metric by
-    which a checkpoint is the best. describe: what goes into a checkpoint about the network.
-    initial: new parameters -> those that a run starts from, numpy (an encoder's weights put in).
-    trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
-    the others alone as well (`optimizer.adamw_in_groups`).
-    """
-
-    name: str
-    make_model: Callable[[nnx.Rngs], nnx.Module]
-    sources: Mapping[str, TrainSource]
-    optimizer: Callable[[Plan], tuple[optax.GradientTransformation, optax.Schedule]]
-    describe: Mapping
-    evaluate: Callable | None = None
-    best: str | None = None
-    best_mode: str = "min"
-    initial: Callable[[dict], dict] | None = None
-    trainable: Callable[[tuple], bool] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """An evaluation's result: lines for a person, and the same as numbers for a program."""
-
-    text: str
-    metrics: Mapping
-
-
 TASKS = {
-    "pretrain": "mbjax.tasks.pretrain",
-    "pose3d": "mbjax.tasks.pose3d",
-    "action": "mbjax.tasks.action",
-    "oneshot": "mbjax.tasks.oneshot",
-    "mesh": "mbjax.tasks.mesh",
+    "pretrain": "mbjax.tasks.pretrain.task",
+    "pose3d": "mbjax.tasks.pose3d.task",
+    "action": "mbjax.tasks.action.task",
+    "oneshot": "mbjax.tasks.oneshot.task",
+    "mesh": "mbjax.tasks.mesh.task",
 }
 
 

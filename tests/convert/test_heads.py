@@ -4,14 +4,17 @@ import jax
 import numpy as np
 import pytest
 import torch
-import weight_recipes as recipes
-from test_torch_files import load, same_content, through_a_folder
 
 import mbjax
-from mbjax import optimizer
-from mbjax.checkpoint import Checkpoints
-from mbjax.convert import heads, params, source, target
+from mbjax.convert import heads, params
+from mbjax.convert import read as source
+from mbjax.convert import write as target
 from mbjax.models.networks import Network
+from mbjax.training import optimizer
+from mbjax.training.checkpoint import Checkpoints
+from tests.convert.test_torch_files import load, same_content, through_a_folder
+from tests.recipes import weights as recipes
+from tests.recipes.settings import GOLDEN
 
 FILES = {
     "action": "action_class", "embed": "action_embed", "mesh": "mesh", "mesh_refine": "mesh_refine",
@@ -20,7 +23,7 @@ FILES = {
 
 @pytest.mark.parametrize("kind", ["action", "embed"])
 def test_golden_outputs(kind, golden, highest_precision):
-    model = mbjax.load(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4, verbose=False)
+    model = mbjax.load(GOLDEN / f"{FILES[kind]}.bin", num_heads=4, verbose=False)
     arrays = golden(f"{FILES[kind]}.npz")
     here = jax.jit(lambda x: model(x))(arrays["x"])
     # What golden/README asks for: float32 through the whole net.
@@ -29,7 +32,7 @@ def test_golden_outputs(kind, golden, highest_precision):
 
 @pytest.mark.parametrize("kind", FILES)
 def test_export_of_import_has_the_same_tensors_bit_for_bit(kind, tmp_path):
-    file = recipes.GOLDEN / f"{FILES[kind]}.bin"
+    file = GOLDEN / f"{FILES[kind]}.bin"
     there = through_a_folder(file, tmp_path)
     here = load(file)
     for name in set(there) - set(here):  # which the golden file does not say
@@ -46,7 +49,7 @@ def stepped_in_two_groups(state, steps=2):
         if "running" not in name and "num_batches" not in name
     }
     # torch numbers a module's parameters in the order of its table.
-    network = source.read(recipes.GOLDEN / "action_class.bin", num_heads=4).network
+    network = source.read(GOLDEN / "action_class.bin", num_heads=4).network
     rows = [row for row in heads.network_rows(network) if row.item == "params"]
     groups = [
         {"params": [named[r.torch] for r in rows if r.torch.startswith(part)], "lr": rate}
@@ -62,7 +65,7 @@ def stepped_in_two_groups(state, steps=2):
 
 
 def test_two_groups_of_an_optimizer_both_ways_bit_for_bit(tmp_path):
-    file = load(recipes.GOLDEN / "action_class.bin")
+    file = load(GOLDEN / "action_class.bin")
     state = file["model"]
     whole = {
         "epoch": 4, "lr": [9.5e-5, 9.5e-4], "optimizer": stepped_in_two_groups(state),
@@ -73,7 +76,7 @@ def test_two_groups_of_an_optimizer_both_ways_bit_for_bit(tmp_path):
 
 
 def test_an_optimizer_that_left_parts_alone_is_left_out(tmp_path):
-    read = source.read(recipes.GOLDEN / "action_class.bin", num_heads=4)
+    read = source.read(GOLDEN / "action_class.bin", num_heads=4)
     tx = optimizer.adamw_in_groups(
         {"backbone": lambda _: 1e-4, "head": lambda _: 1e-3},
         optimizer.encoder_and_head(lambda path: path[0] == "head"), 0.01,
@@ -89,7 +92,7 @@ def test_an_optimizer_that_left_parts_alone_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("kind", FILES)
 def test_safetensors_keep_the_statistics(kind, tmp_path):
-    read = source.read(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4)
+    read = source.read(GOLDEN / f"{FILES[kind]}.bin", num_heads=4)
     target.to_file(read, tmp_path / "x.safetensors")
     back = source.read(tmp_path / "x.safetensors")
     assert back.network == read.network and back.network.kind == kind
@@ -97,7 +100,7 @@ def test_safetensors_keep_the_statistics(kind, tmp_path):
 
 
 def test_the_encoder_alone():
-    file = recipes.GOLDEN / "action_class.bin"
+    file = GOLDEN / "action_class.bin"
     read = source.read(file, num_heads=4, backbone_only=True)
     assert read.network.kind == "dstformer" and read.config.dim_feat == 32
     assert "the encoder alone, without 9 tensors of the head" in read.notes
@@ -107,7 +110,7 @@ def test_the_encoder_alone():
 
 def test_the_table_is_the_whole_network():
     for kind in FILES:
-        network = source.read(recipes.GOLDEN / f"{FILES[kind]}.bin", num_heads=4).network
+        network = source.read(GOLDEN / f"{FILES[kind]}.bin", num_heads=4).network
         rows = heads.network_rows(network)
         abstract = params.abstract(network)
         for item in ("params", "other"):
@@ -118,7 +121,7 @@ def test_the_table_is_the_whole_network():
 
 
 def test_a_head_of_no_known_kind_is_refused(tmp_path):
-    tensors = load(recipes.GOLDEN / "action_class.bin")["model"]
+    tensors = load(GOLDEN / "action_class.bin")["model"]
     tensors["module.head.conv.weight"] = torch.ones(3)
     del tensors["module.head.bn.weight"]
     torch.save({"model": tensors}, tmp_path / "x.bin")

@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 import torch
-import weight_recipes as recipes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mbjax.convert import names, params
 from mbjax.models.dstformer import DSTformerConfig
+from tests.recipes import weights as recipes
+from tests.recipes.settings import GOLDEN
 
 
 def test_the_table_has_torchs_names_order_and_shapes():
-    state = torch.load(recipes.GOLDEN / "dstformer.bin", weights_only=True)["model_pos"]
+    state = torch.load(GOLDEN / "dstformer.bin", weights_only=True)["model_pos"]
     table, notes = names.normalised(state)
     shapes = {table[name]: tuple(tensor.shape) for name, tensor in state.items()}
     config = params.dstformer_config(shapes, num_heads=4)

@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 import torch
-import weight_recipes as recipes
 
-from mbjax import optimizer
 from mbjax.convert import names, optimizer_state, params, twin
+from mbjax.training import optimizer
+from tests.recipes import weights as recipes
 
 ROWS = names.dstformer_rows(recipes.TINY)
 

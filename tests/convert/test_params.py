@@ -2,12 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-import weight_recipes as recipes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbjax.convert import names, params
 from mbjax.models.dstformer import DSTformerConfig
+from tests.recipes import weights as recipes
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """Mesh checkpoints with the body in them, as the release's code loads them."""
 
-import body_recipes
 import numpy as np
 import pytest
 import torch
-import weight_recipes as recipes
-from test_torch_files import load
 
-from mbjax import cli, smpl
-from mbjax.convert import heads, smpl_buffers, source, target
+from mbjax import cli
+from mbjax.body import smpl
+from mbjax.convert import heads, smpl_buffers
+from mbjax.convert import read as source
+from mbjax.convert import write as target
+from tests.convert.test_torch_files import load
+from tests.recipes import body as body_recipes
+from tests.recipes import weights as recipes
+from tests.recipes.settings import GOLDEN
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_names_and_shapes_are_those_of_smplx(folder):
 def test_export_has_the_body_and_import_leaves_it(kind, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv(smpl.VARIABLE, raising=False)
     plain, whole = tmp_path / "plain.bin", tmp_path / "whole.bin"
-    given = str(recipes.GOLDEN / f"{kind}.bin")
+    given = str(GOLDEN / f"{kind}.bin")
     assert cli.main(["export", given, "--num-heads", "4", "--out", str(plain)]) == 0
     assert "note: without head.smpl.*" in capsys.readouterr().err
     export = ["export", given, "--num-heads", "4", "--out", str(whole), "--body", str(folder)]
@@ -65,7 +69,7 @@ def test_export_has_the_body_and_import_leaves_it(kind, folder, tmp_path, capsys
 
 
 def test_the_optimizer_counts_the_bodys_parameters(folder, tmp_path):
-    read = source.read(recipes.GOLDEN / "mesh.bin", num_heads=4)
+    read = source.read(GOLDEN / "mesh.bin", num_heads=4)
     rows = [r for r in heads.network_rows(read.network) if r.item == "params"]
     zeros = {"params": read.params}
     read.adam = target.optimizer_state.Adam(3, zeros["params"], zeros["params"])

@@ -7,11 +7,14 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-import weight_recipes as recipes
 from safetensors.torch import load_file, save_file
 
-from mbjax.convert import source, target, torch_io, twin
+from mbjax.convert import read as source
+from mbjax.convert import torch_io, twin
+from mbjax.convert import write as target
 from mbjax.convert.params import leaves
+from tests.recipes import weights as recipes
+from tests.recipes.settings import GOLDEN
 
 
 def state_dict(prefix=""):
@@ -55,9 +58,7 @@ def load(path):
 def through_a_folder(path, tmp_path, **options):
     read = source.read(path, num_heads=2, optimizer=True)
     target.to_folder(read, tmp_path / "run")
-    target.to_file(
-        source.read(tmp_path / "run", optimizer=True), tmp_path / "out.bin", **options
-    )
+    target.to_file(source.read(tmp_path / "run", optimizer=True), tmp_path / "out.bin", **options)
     return load(tmp_path / "out.bin")
 
 
@@ -72,7 +73,7 @@ def test_export_of_import_is_the_file_bit_for_bit_with_its_optimizer(tmp_path):
 
 
 def test_the_golden_file_too_whose_optimizer_has_not_stepped(tmp_path):
-    file = recipes.GOLDEN / "dstformer.bin"
+    file = GOLDEN / "dstformer.bin"
     assert same_content(load(file), through_a_folder(file, tmp_path))
 
 

@@ -6,14 +6,18 @@ import jax
 import numpy as np
 import pytest
 import torch
-import weight_recipes as recipes
 from flax import nnx
 
-from mbjax import losses, optimizer, train
-from mbjax.checkpoint import Checkpoints
-from mbjax.convert import names, params, source, target, twin
+from mbjax.convert import names, params, twin
+from mbjax.convert import read as source
+from mbjax.convert import write as target
 from mbjax.models.dstformer import DSTformer
-from mbjax.tasks import TrainSource
+from mbjax.pose import losses
+from mbjax.training import loop, optimizer
+from mbjax.training.checkpoint import Checkpoints
+from mbjax.training.task import TrainSource
+from tests.recipes import weights as recipes
+from tests.recipes.settings import GOLDEN
 
 WEIGHTS = {"joint": 1.0, "scale": 0.5, "velocity": 20.0}
 
@@ -21,7 +25,7 @@ WEIGHTS = {"joint": 1.0, "scale": 0.5, "velocity": 20.0}
 @pytest.fixture(scope="module")
 def training():
     """(step, config, start) of the golden trajectory: its network, its loss, its optimizer."""
-    start = source.read(recipes.GOLDEN / "train_init.bin", num_heads=4)
+    start = source.read(GOLDEN / "train_init.bin", num_heads=4)
 
     def loss(model, batch, keys, progress):
         return losses.pose_loss(model(batch["x"]), batch["gt"], WEIGHTS)
@@ -30,7 +34,7 @@ def training():
     model = nnx.eval_shape(lambda: DSTformer(start.config, rngs=nnx.Rngs(0)))
     graphdef, _, _ = nnx.split(model, nnx.Param, ...)
     adamw = optimizer.adamw(lambda step: 5e-4, 0.01)
-    step = train.make_step(graphdef, rows, adamw, seed=0, total_steps=8)
+    step = loop.make_step(graphdef, rows, adamw, seed=0, total_steps=8)
     state = {
         "params": start.params, "other": {}, "opt_state": adamw.init(start.params),
         "step": np.int32(0),
@@ -43,7 +47,7 @@ def training():
 def eight(training):
     """The state after each of 8 steps, and the metrics of each."""
     step, _, state = training
-    with np.load(recipes.GOLDEN / "train_trajectory.npz") as file:
+    with np.load(GOLDEN / "train_trajectory.npz") as file:
         values = dict(file)
     values["gt"] -= values["gt"][..., :1, :]  # the target is root-relative
     states, metrics = [state], []
@@ -98,9 +102,7 @@ def test_four_steps_export_import_four_steps_are_eight(training, eight, tmp_path
     assert read.config == start.config  # the heads too
     target.to_folder(read, tmp_path / "imported")
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    abstract = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), fresh
-    )
+    abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), fresh)
     checkpoints = Checkpoints(tmp_path / "imported")
     state, meta = checkpoints.restore(abstract)
     checkpoints.close()

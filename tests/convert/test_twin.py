@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-import weight_recipes as recipes
 
 from mbjax.convert import names, params, torch_io, twin
 from mbjax.models.dstformer import DSTformerConfig
+from tests.recipes import weights as recipes
+from tests.recipes.settings import GOLDEN
 
 
 def twin_of(config, weights):
@@ -24,7 +25,7 @@ def run(network, x):
 
 
 def test_the_twin_is_the_reference(golden):
-    file = torch_io.read(recipes.GOLDEN / "dstformer.bin")
+    file = torch_io.read(GOLDEN / "dstformer.bin")
     table, _ = names.normalised(file.tensors)
     arrays = {plain: file.tensors[name] for name, plain in table.items()}
     config = params.dstformer_config({n: a.shape for n, a in arrays.items()}, 4)

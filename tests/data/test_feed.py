@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from mbjax import distributed
 from mbjax.data.feed import ClipLoader, device_batches, every_example, host_batches
 from mbjax.data.plan import Plan, Source
 from mbjax.data.records import RecordReader
+from mbjax.devices import sharding
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +18,11 @@ def plan(loader, batch_size=16):
 
 
 def test_batches_do_not_depend_on_threads_or_where_one_starts(loader):
-    mesh = distributed.make_mesh()
-    sharding = distributed.batch_sharding(mesh)
+    mesh = sharding.make_mesh()
+    row_sharding = sharding.batch_sharding(mesh)
 
     def read(threads, start):
-        batches = host_batches(plan(loader), {"motion": loader}, sharding, start, threads, 4)
+        batches = host_batches(plan(loader), {"motion": loader}, row_sharding, start, threads, 4)
         return [batch["pose"] for _, batch in batches]
 
     whole = read(1, 0)
@@ -35,8 +35,8 @@ def test_batches_do_not_depend_on_threads_or_where_one_starts(loader):
 
 def test_rows_hold_the_planned_records(loader):
     p = plan(loader)
-    sharding = distributed.batch_sharding(distributed.make_mesh())
-    _, batch = next(host_batches(p, {"motion": loader}, sharding, 3, 1, 1))
+    row_sharding = sharding.batch_sharding(sharding.make_mesh())
+    _, batch = next(host_batches(p, {"motion": loader}, row_sharding, 3, 1, 1))
     for row, number in zip(batch["pose"], p.rows(3), strict=True):
         record = loader.reader[int(number)]["pose"]
         starts = [s for s in range(243 - 64) if np.array_equal(record[s : s + 65 : 8], row)]
@@ -44,20 +44,20 @@ def test_rows_hold_the_planned_records(loader):
 
 
 def test_device_batches_are_whole_and_in_order(loader):
-    mesh = distributed.make_mesh()
-    sharding = distributed.batch_sharding(mesh)
-    arguments = plan(loader), {"motion": loader}, sharding
+    mesh = sharding.make_mesh()
+    row_sharding = sharding.batch_sharding(mesh)
+    arguments = plan(loader), {"motion": loader}, row_sharding
     on_host = [batch["pose"] for _, batch in host_batches(*arguments, 0, 1, 1)]
     on_device = list(device_batches(*arguments))
     assert len(on_device) == len(on_host)
     for (source, batch), expected in zip(on_device, on_host, strict=True):
-        assert source == "motion" and batch["pose"].sharding.is_equivalent_to(sharding, 4)
+        assert source == "motion" and batch["pose"].sharding.is_equivalent_to(row_sharding, 4)
         np.testing.assert_array_equal(np.asarray(batch["pose"]), expected)
 
 
 def test_local_rows_split_the_batch():
-    mesh = distributed.make_mesh(fsdp=2)
-    rows = distributed.local_rows(distributed.batch_sharding(mesh), 16)
+    mesh = sharding.make_mesh(fsdp=2)
+    rows = sharding.local_rows(sharding.batch_sharding(mesh), 16)
     np.testing.assert_array_equal(rows, np.arange(16))
     assert mesh.shape == {"data": jax.device_count() // 2, "fsdp": 2}
 
@@ -85,8 +85,8 @@ def test_wrong_kind_of_dataset_is_named():
 
 def test_mesh_and_batch_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="8 devices do not divide by it; use one of 1, 2, 4, 8"):
-        distributed.make_mesh(fsdp=3)
+        sharding.make_mesh(fsdp=3)
     with pytest.raises(
         ValueError, match="batch_size 12 does not divide by 8 devices; nearest: 8 or 16"
     ):
-        distributed.check_batch(12, distributed.make_mesh())
+        sharding.check_batch(12, sharding.make_mesh())

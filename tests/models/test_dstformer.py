@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from flax import nnx
+from tests.recipes.settings import GOLDEN
 
 from mbjax.models.dstformer import DSTformer, DSTformerConfig, count_parameters
 

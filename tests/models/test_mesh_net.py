@@ -1,17 +1,17 @@
 """Mesh nets against golden values: theta, joints and vertices in mm, mirrored input; losses."""
 
-import body_recipes
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from flax import nnx
+from tests.recipes.settings import GOLDEN
 
 import mbjax
-from mbjax import mesh_losses
-from mbjax.body import RegressedJoints
+from mbjax.body.model import RegressedJoints
 from mbjax.models import mesh
+from mbjax.tasks.mesh import losses as mesh_losses
+from tests.recipes import body as body_recipes
 
 LOSSES = {
     "joint": "3d_pos", "scale": "3d_scale", "velocity": "3d_velocity", "limb_variance": "lv",

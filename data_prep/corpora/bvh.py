@@ -1,0 +1,220 @@
+"""Anybody's motion capture in BVH files to 3D clips of the 17 joints.
+
+T frames, N nodes of the file's skeleton, J = 17 joints. Which node is which joint is said by a
+naming: CMU's (as in Hahne's conversion of the CMU database) is built in, others are JSON files:
+
+    {"joints": {"root": ["LeftUpLeg", "RightUpLeg"], "rhip": "RightUpLeg", ... "head": "Head.end",
+                "nose": {"between": ["Head", "Head.end"], "share": 0.5, "forward": 0.6,
+                         "axis": "+z"}},
+     "metres_per_unit": 0.01, "drop_first_frame": false}
+
+A joint is a node, or the mean of several; "X.end" is the end site of X. The nose, which motion
+capture rarely has, may stand `share` of the way between two nodes and `forward` of their distance
+along an axis of the first node.
+"""
+
+import dataclasses
+import fnmatch
+import json
+import pathlib
+
+import numpy as np
+
+from data_prep import corpus, features
+from data_prep.resampling import resample
+from data_prep.windows import cut_source
+from mbjax.motion.bvh_reader import read_bvh
+from mbjax.pose.skeleton import JOINTS, ROOT
+
+CMU = {
+    "joints": {
+        "root": ["LeftUpLeg", "RightUpLeg"],
+        "rhip": "RightUpLeg", "rknee": "RightLeg", "rankle": "RightFoot",
+        "lhip": "LeftUpLeg", "lknee": "LeftLeg", "lankle": "LeftFoot",
+        "belly": "Spine", "neck": "Neck1", "head": "Head.end",
+        "nose": {"between": ["Head", "Head.end"], "share": 0.5, "forward": 0.6, "axis": "+z"},
+        "lshoulder": "LeftArm", "lelbow": "LeftForeArm", "lwrist": "LeftHand",
+        "rshoulder": "RightArm", "relbow": "RightForeArm", "rwrist": "RightHand",
+    },
+    # CMU's own unit is 1 / 0.45 inch.
+    "metres_per_unit": 0.0254 / 0.45,
+    # Row 0 of every file of the conversion is a calibration pose with the arms out.
+    "drop_first_frame": True,
+}  # fmt: skip
+NAMINGS = {"cmu": CMU}
+
+# Normalised units of a metre: the release's for AMASS, with which a person is about half a unit
+# tall and walks some metres within [-1, 1].
+UNITS_PER_METRE = 0.298
+
+
+@dataclasses.dataclass(frozen=True)
+class BvhOptions:
+    naming: str = corpus.option("cmu", "which node is which joint: cmu, or a JSON file")
+    test: str = corpus.option("", "files of the test split: patterns of names, by commas")
+    frames: int = corpus.option(243, "frames of a clip")
+    stride: int = corpus.option(81, "frames from one training clip to the next")
+    fps: float = corpus.option(60.0, "frame rate of the clips")
+    metres_per_unit: float = corpus.option(0.0, "metres of the file's unit; 0: as the naming says")
+    drop_first_frame: str = corpus.option(
+        "naming", "leave out each file's first frame", ("naming", "yes", "no")
+    )
+    repair: bool = corpus.option(True, "interpolate over single-frame jumps of a joint")
+
+
+class Bvh(corpus.Corpus):
+    """3D motion of the 17 joints from BVH files, as clips in camera axes."""
+
+    TREE = "*.bvh, in any folders; --test PATTERN names those of the test split"
+    OPTIONS = BvhOptions
+
+    @classmethod
+    def record_features(cls, options):
+        return features.mocap(options.frames)
+
+    @classmethod
+    def source_files(cls, raw, options):
+        patterns = [pattern for pattern in options.test.split(",") if pattern]
+        sources = corpus.found(raw, "**/*.[bB][vV][hH]", "train")
+        return [
+            dataclasses.replace(source, split="test") if _matches(source.name, patterns) else source
+            for source in sources
+        ]
+
+    @classmethod
+    def companions(cls, raw, options):
+        return [] if options.naming in NAMINGS else [pathlib.Path(options.naming)]
+
+    @classmethod
+    def records(cls, source, options, report):
+        pose_TxJx3 = read_motion(source.path, options, report)
+        report.read(len(pose_TxJx3), options.fps)
+        evaluate = source.split == "test"
+        stride = options.frames if evaluate else options.stride
+        name = source.name.rsplit(".", 1)[0]
+        clips = cut_source(name, len(pose_TxJx3), options.frames, stride, cover=evaluate)
+        for clip in clips:
+            pose = pose_TxJx3[clip.rows_T] * UNITS_PER_METRE
+            # Where in the room it happened says nothing; how it moves through the clip does.
+            centre_3 = pose[:, ROOT].mean(axis=0) * [1, 0, 1]
+            yield (
+                f"{clip.first_frame:08d}",
+                {
+                    "pose": (pose - centre_3).astype(np.float32),
+                    "metres_per_unit": 1 / UNITS_PER_METRE,
+                    "source": name,
+                    "first_frame": clip.first_frame,
+                    "fps": options.fps,
+                },
+            )
+
+
+def _matches(name, patterns):
+    stem = name.rsplit(".", 1)[0]
+    return any(
+        fnmatch.fnmatch(text, pattern)
+        for pattern in patterns
+        for text in (name, stem, stem.rsplit("/", 1)[-1])
+    )
+
+
+def read_motion(path, options, report) -> np.ndarray:
+    """(T, J, 3) in metres, camera axes (x right, y down, z away), at options.fps.
+
+    Errors as read_bvh, and ValueError for a naming that does not fit the file.
+    """
+    naming = read_naming(options.naming)
+    motion = read_bvh(path)
+    if not np.isfinite(motion.values_TxD).all():
+        row = int(np.argmin(np.isfinite(motion.values_TxD).all(axis=1)))
+        raise ValueError(f"not a number in frame {row}")
+    drop = {"yes": True, "no": False, "naming": naming["drop_first_frame"]}
+    if drop[options.drop_first_frame]:
+        if len(motion.values_TxD) == 1:
+            raise ValueError("no frames besides the calibration pose")
+        motion = dataclasses.replace(motion, values_TxD=motion.values_TxD[1:])
+        report.note("calibration pose in a file's first frame left out")
+    pose_TxJx3 = joints_of(motion, naming["joints"])
+    pose_TxJx3 *= options.metres_per_unit or naming["metres_per_unit"]
+    if options.repair:
+        pose_TxJx3, jumps = over_jumps(pose_TxJx3, motion.fps)
+        if jumps:
+            report.note("single-frame jump of a joint interpolated over", len(jumps))
+    # BVH has y up and looks along -z; ours has y down and looks along z.
+    return resample(pose_TxJx3, motion.fps, options.fps) * [1, -1, -1]
+
+
+def read_naming(name: str) -> dict:
+    """A built-in naming, or one from a JSON file; ValueError if it is incomplete."""
+    if name in NAMINGS:
+        return NAMINGS[name]
+    try:
+        naming = json.loads(pathlib.Path(name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"naming {name!r} is neither built in ({', '.join(NAMINGS)}) nor a JSON file"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"naming {name}: not JSON ({error})") from None
+    naming = {"metres_per_unit": 0.01, "drop_first_frame": False, **naming}
+    missing = sorted(set(JOINTS) - set(naming.get("joints", ())))
+    if missing:
+        raise ValueError(f"naming {name}: 'joints' lacks {', '.join(missing)}")
+    return naming
+
+
+def joints_of(motion, rules: dict) -> np.ndarray:
+    """(T, J, 3): the 17 joints by the rules of a naming, in the file's unit and axes."""
+    places_TxNx3, turns_TxNx3x3 = motion.positions()
+
+    def mean(names):
+        names = [names] if isinstance(names, str) else names
+        return places_TxNx3[:, [motion.place_of(name) for name in names]].mean(axis=1)
+
+    def between(between, share, forward, axis):
+        start_Tx3, end_Tx3 = (mean(name) for name in between)
+        sign = -1.0 if axis.startswith("-") else 1.0
+        column = "xyz".index(axis[-1])
+        ahead_Tx3 = sign * turns_TxNx3x3[:, motion.place_of(between[0]), :, column]
+        length_Tx1 = np.linalg.norm(end_Tx3 - start_Tx3, axis=-1, keepdims=True)
+        return start_Tx3 + share * (end_Tx3 - start_Tx3) + forward * length_Tx1 * ahead_Tx3
+
+    joints = [
+        between(**rules[name]) if isinstance(rules[name], dict) else mean(rules[name])
+        for name in JOINTS
+    ]
+    return np.stack(joints, axis=1)
+
+
+def over_jumps(pose_TxJx3, fps):
+    """Interpolates over steps that no body makes: (pose, [(frame before the jump, joint)]).
+
+    A jump is one step of a joint that leaves the mean of the steps before and after it by 4 cm
+    and by what 500 m/s^2 explains, and by three times what steps two and three frames away do:
+    after a hidden marker is found again, say. A twenty-fourth of a second either side is replaced
+    by a straight line.
+    """
+    T = len(pose_TxJx3)
+    if T < 10:
+        return pose_TxJx3, []
+    step_TxJx3 = np.diff(pose_TxJx3, axis=0)
+    off_TxJ = np.zeros(step_TxJx3.shape[:2])
+    usual_TxJx3 = (step_TxJx3[:-2] + step_TxJx3[2:]) / 2
+    off_TxJ[1:-1] = np.linalg.norm(step_TxJx3[1:-1] - usual_TxJx3, axis=-1)
+
+    def largest(*places):
+        around = np.arange(T - 1)[:, None] + places
+        return off_TxJ[np.clip(around, 0, T - 2)].max(axis=1)
+
+    limit = max(0.04, 500 / fps**2)
+    is_jump = (off_TxJ > limit) & (off_TxJ > largest(-1, 1))
+    is_jump &= off_TxJ > 3 * largest(-3, -2, 2, 3)
+    half = max(1, round(fps / 24))
+    pose_TxJx3, jumps = pose_TxJx3.copy(), []
+    for frame, joint in zip(*np.nonzero(is_jump), strict=True):
+        start, end = max(frame - half, 0), min(frame + 1 + half, T - 1)
+        share = np.linspace(0, 1, end - start + 1)[:, None]
+        line = pose_TxJx3[start, joint] * (1 - share) + pose_TxJx3[end, joint] * share
+        pose_TxJx3[start : end + 1, joint] = line
+        jumps.append((int(frame), int(joint)))
+    return pose_TxJx3, jumps

@@ -1,0 +1,68 @@
+"""`mbjax compile`: the real training step, compiled for a pod that nobody has rented yet.
+
+The TPU compiler (libtpu) runs on any machine and knows each slice's chips, links and memory.
+"""
+
+import functools
+import json
+
+from mbjax.devices import chips
+from mbjax.speed import scaling
+from mbjax.speed.pod_step import (
+    PodStep,
+    describe,
+    describe_largest,
+    largest_batch,
+    topology_devices,
+)
+
+
+def add(command) -> None:
+    """Adds the command's arguments; command: (name, run, text) -> its parser."""
+    sub = command(
+        "compile", main, "compile the training step for a TPU pod that is not here, and see it fit"
+    )
+    sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
+    sub.add_argument("--topology", required=True, help="chips and shape, such as v5e:16x16")
+    sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
+    sub.add_argument("--frames", type=int, default=0, help="clip length (the config's maxlen)")
+    sub.add_argument("--source", default="", help="whose step (the first 3D source)")
+    sub.add_argument(
+        "--largest", action="store_true", help="also search the largest batch that fits"
+    )
+    sub.add_argument(
+        "--scaling", action="store_true", help="also a table of step times for 8 to 1,024 chips"
+    )
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def main(args) -> int:
+    """The command; args as `add` defines them. Exit status 1 where the batch does not fit."""
+    from mbjax import configuration
+
+    chip = chips.find(args.topology)
+    config = configuration.load(args.config, args.settings)
+    if args.batch_size < 0 or args.frames < 0:
+        raise ValueError("--batch-size and --frames must be positive")
+    if args.scaling and config.fsdp > 1:
+        raise ValueError("--scaling is for fsdp 1")
+    devices = topology_devices(args.topology)
+    step = PodStep(config, devices, args.source, args.frames)
+    batch_size = args.batch_size or config.batch_size
+    report = step.report(batch_size, chip)
+    if not args.json:
+        print(describe(args.topology, report, chip), flush=True)
+    if args.scaling:
+        if not report["fits"]:
+            raise ValueError(f"--scaling needs a batch that fits; {batch_size} does not")
+        report["scaling"] = scaling.rows(report, chip)
+        if not args.json:
+            print(scaling.describe(report, chip), flush=True)
+    if args.largest:
+        tell = (lambda text: None) if args.json else functools.partial(print, flush=True)
+        report["largest_batch"] = largest_batch(step, report, chip, tell)
+        if not args.json:
+            print(describe_largest(report["largest_batch"], step))
+    if args.json:
+        print(json.dumps({"topology": args.topology, **report}))
+    return 0 if report["fits"] else 1

@@ -1,0 +1,213 @@
+"""The subcommands infer and stream-table: arguments, what is written and what is printed."""
+
+import dataclasses
+import sys
+
+
+def add(command) -> None:
+    """command: (name, function of the parsed arguments, help) -> argparse parser."""
+    sub = command("infer", _infer, "3D motion from the 2D keypoints of a detector")
+    sub.add_argument("--checkpoint", required=True, help="a work folder, a weight file, or 'tiny'")
+    sub.add_argument(
+        "--keypoints", required=True, metavar="FILE", help="results of a detector: file or folder"
+    )
+    sub.add_argument("--layout", help="of the keypoints, where the file does not say: coco17, ...")
+    sub.add_argument("--person", type=int, metavar="ID", help="only this one (all)")
+    sub.add_argument("--fps", type=float, help="of the video, where the file does not say")
+    sub.add_argument("--height", type=float, metavar="M", help="of the person: results in metres")
+    sub.add_argument(
+        "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"),
+        help="of the camera, in pixels: results in metres, where the camera sees them; with "
+        "--height, or for a person of 1.70 m",
+    )  # fmt: skip
+    sub.add_argument(
+        "--focal", type=float, metavar="PX",
+        help="the same where only the focal length is known, of the image of --image-size",
+    )  # fmt: skip
+    sub.add_argument("--out", default="motion", metavar="DIR", help="folder (%(default)s)")
+    sub.add_argument(
+        "--pixel", type=float, nargs=2, metavar=("W", "H"),
+        help="normalise by the image's size, and give pixels back",
+    )  # fmt: skip
+    sub.add_argument(
+        "--image-size", type=float, nargs=2, metavar=("W", "H"),
+        help="of the video that was detected on; MediaPipe's coordinates and --focal need it",
+    )  # fmt: skip
+    sub.add_argument(
+        "--frame-step", type=int, default=1, metavar="N",
+        help="show the model every N-th frame, for one trained at a lower rate (%(default)s)",
+    )  # fmt: skip
+    sub.add_argument("--window", type=int, metavar="N", help="frames seen at once (all it can)")
+    sub.add_argument(
+        "--reference-compat",
+        action="store_true",
+        help="windows, gaps and root as the release's script has them, for exact comparison",
+    )
+    sub.add_argument(
+        "--body", default="", metavar="SMPL",
+        help="of a mesh net: SMPL's folder, or 'synthetic' ($MBJAX_SMPL)",
+    )  # fmt: skip
+    sub.add_argument("--obj", action="store_true", help="of a mesh net: also an OBJ of every frame")
+    sub.add_argument("--num-heads", type=int, help="of the checkpoint, where it does not say (8)")
+    sub.add_argument("--video", metavar="FILE", help="that was detected on, for the picture")
+    sub.add_argument(
+        "--picture", choices=("mp4", "gif", "png", "none"), default=None,
+        help="beside the data (mp4, needs pip install 'mbjax[video]'); with any but none also "
+        "motion.html",
+    )  # fmt: skip
+
+    sub = command(
+        "stream-table", _stream_table, "accuracy and speed of mbjax.Stream against look-ahead"
+    )
+    of = sub.add_mutually_exclusive_group(required=True)
+    of.add_argument("--checkpoint", help="its accuracy on the sample's held-out motion, and speed")
+    of.add_argument("--random", choices=("mb", "mb_lite"), help="random weights: speed alone")
+    sub.add_argument("--window", type=int, default=27, metavar="N", help="frames (%(default)s)")
+    sub.add_argument("--flip", action="store_true", help="mean with the mirror image")
+
+
+def _stream_table(args):
+    from mbjax.speed import streaming as stream_table
+
+    stream_table.run(args.checkpoint, args.random, args.window, args.flip)
+
+
+@dataclasses.dataclass
+class _Pictures:
+    """What is to be drawn. trouble: why not all of it can be, in one line, to be said at the end.
+
+    failed: whether that is the user's to put right: then the exit status says so.
+    """
+
+    kind: str
+    video: object = None
+    trouble: str | None = None
+    failed: bool = False
+
+
+def _infer(args):
+    from mbjax.commands import infer_mesh
+    from mbjax.convert import load as loading
+    from mbjax.keypoints import read as keypoint_files
+    from mbjax.lifting import lift as infer
+    from mbjax.models.mesh import MeshNet, RefineNet
+    from mbjax.motion import files as motion_files
+
+    # Mistakes in the keypoints are told before the model is loaded.
+    pictures = _open_video(args)
+    size = args.image_size or args.pixel
+    if size is None and pictures.video:
+        size = pictures.video.size
+    keypoints = keypoint_files.read(args.keypoints, args.layout, size)
+    intrinsics = _intrinsics(args, size)
+    _fit_video(pictures, keypoints)
+    fps = args.fps or keypoints.fps or (pictures.video.fps if pictures.video else None)
+    kinds = ("dstformer", "mesh", "mesh_refine")
+    model = loading.load(args.checkpoint, args.num_heads, kinds=kinds)
+    if isinstance(model, MeshNet | RefineNet):
+        return infer_mesh.run(args, keypoints, fps, model)
+    if args.body or args.obj:
+        raise ValueError("--body and --obj are for mesh nets; this is none")
+    motion = infer.lift(
+        model, keypoints, person=args.person, fps=fps, height=args.height, pixel=args.pixel,
+        intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,
+        window=args.window, reference_compat=args.reference_compat,
+    )  # fmt: skip
+    paths = motion_files.write_all(motion, args.out)
+    root = "root at the origin" if motion.root_relative else "root moving"
+    root = "before the camera" if motion.placed else root
+    print(f"{motion.source}: {motion.layout}, {len(motion)} person(s), unit {motion.unit}, {root}")
+    for one in motion:
+        first, last = one.frames_T[0], one.frames_T[-1]
+        filled = f", {one.interpolated_T.sum()} interpolated" if one.interpolated_T.any() else ""
+        print(f"  person {one.person}: {len(one.frames_T)} frames, {first} to {last}{filled}")
+    if motion.fps is None:
+        print(
+            f"  frame rate not known: {motion_files.DEFAULT_FPS:g} in TRC, BVH and pictures, no "
+            "times elsewhere; --fps says it"
+        )
+    for note in motion.notes:
+        print(f"  {note}")
+    print(f"  motion.bvh has bones that do not stretch; its joints are {_bvh_error(motion)} off")
+    # The files are there before anything is drawn, and stay if drawing fails.
+    for path in paths:
+        print(f"wrote {path}")
+    sys.stdout.flush()
+    if pictures.kind != "none":
+        _draw(pictures, motion, paths[0].parent, asked=args.picture is not None)
+    if pictures.trouble:
+        word = "error" if pictures.failed else "note"
+        print(f"mbjax infer: {word}: {pictures.trouble}; all else is written", file=sys.stderr)
+    return int(pictures.failed)
+
+
+def _open_video(args):
+    """Opens --video at once; what is wrong with it is said when the motion has been written."""
+    pictures = _Pictures(args.picture or "mp4")
+    if args.video is None:
+        return pictures
+    if pictures.kind != "mp4":
+        raise ValueError(f"--video goes into an MP4; it does not go with --picture {pictures.kind}")
+    from mbjax.pictures import video
+
+    try:
+        pictures.video = video.probe(args.video)
+    except (ImportError, OSError, ValueError) as error:
+        pictures.trouble, pictures.failed = str(error), True
+    return pictures
+
+
+def _fit_video(pictures, keypoints):
+    """Keypoints that lie outside the video's pictures are of another one: it is not drawn."""
+    from mbjax.lifting import lift as infer
+
+    if pictures.video is None:
+        return
+    share = max(
+        infer.share_outside(track.keypoints_NxKx3, pictures.video.size)
+        for track in keypoints.tracks
+    )
+    if share > 0.5:
+        width, height = pictures.video.size
+        pictures.trouble = (
+            f"{pictures.video.path} is {width} x {height}, and {share:.0%} of somebody's keypoints "
+            "are outside it; is it the video that was detected on? Drawn without it"
+        )
+        pictures.video, pictures.failed = None, True
+
+
+def _draw(pictures, motion, folder, asked):
+    from mbjax.pictures import of_motion
+
+    print(f"wrote {of_motion.page(motion, folder)}", flush=True)
+    try:
+        path, missing = of_motion.draw(motion, folder, pictures.kind, pictures.video)
+    except ImportError as error:
+        if pictures.trouble is None:
+            pictures.trouble, pictures.failed = f"motion.mp4 is not drawn: {error}", asked
+        return
+    print(f"wrote {path}", flush=True)
+    if missing:
+        print(f"  the video ends before the keypoints: {missing} frames drawn without it")
+
+
+def _bvh_error(motion):
+    import numpy as np
+
+    from mbjax.motion import bvh_writer
+    from mbjax.motion.files import y_up
+
+    errors = [bvh_writer.joint_errors(y_up(one.pose_TxJx3)).ravel() for one in motion]
+    mean = np.concatenate(errors).mean()
+    return f"{1000 * mean:.1f} mm" if motion.unit == "m" else f"{mean:.3g} ({motion.unit})"
+
+
+def _intrinsics(args, size):
+    if args.focal is None:
+        return args.intrinsics
+    if args.intrinsics or not size:
+        raise ValueError(
+            "--focal is instead of --intrinsics, and needs the image's size: --image-size W H, or "
+            "a --video"
+        )
+    return (args.focal, args.focal, size[0] / 2, size[1] / 2)

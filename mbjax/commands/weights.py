@@ -1,0 +1,166 @@
+"""The subcommands import, export and parity: their arguments, and what they print."""
+
+import json
+import os
+import sys
+
+from mbjax.body import smpl
+
+
+def add(command) -> None:
+    """command: (name, function of the parsed arguments, help) -> argparse parser."""
+    sub = command("import", _import, "a PyTorch or safetensors file to a checkpoint folder")
+    sub.add_argument("source", help=".bin, .pth, .pt or .safetensors file, or hf://owner/name/path")
+    sub.add_argument("--out", required=True, help="folder; gets checkpoints/STEP as a run does")
+    _reading(sub)
+    sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")
+
+    sub = command("export", _export, "a checkpoint to a PyTorch, safetensors or runtime's file")
+    sub.add_argument("source", help="work folder, one of its checkpoints, or a file of weights")
+    sub.add_argument("--out", required=True, help=".bin, .pth, .pt or .safetensors; see --format")
+    sub.add_argument(
+        "--format", choices=("stablehlo", "onnx"),
+        help="a program with its weights, for other runtimes (onnx: pip install 'mbjax[onnx]')",
+    )  # fmt: skip
+    sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
+    _reading(sub)
+    sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")
+    sub.add_argument(
+        "--no-module-prefix", action="store_true",
+        help="names without 'module.', which the release's CUDA evaluation expects",
+    )  # fmt: skip
+    sub.add_argument(
+        "--body", default="", metavar="SMPL",
+        help="of a mesh net: SMPL's folder; the release's code wants the body in the file "
+        "($MBJAX_SMPL)",
+    )  # fmt: skip
+
+    sub = command(
+        "parity", _parity, "the network here against PyTorch: forward, gradients, one step"
+    )
+    sub.add_argument("source", help="work folder, one of its checkpoints, or a file of weights")
+    sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
+    _reading(sub)
+    sub.add_argument(
+        "--lengths", type=int, nargs="+", default=[1, 81, 243], metavar="T",
+        help="frames, bounded by the model's maxlen (1 81 243)",
+    )  # fmt: skip
+    sub.add_argument("--batch", type=int, default=1, help="clips at a time (%(default)s)")
+    sub.add_argument("--input", help=".npz with real clips x (N,T,17,3), and gt if there is one")
+    sub.add_argument(
+        "--reference", metavar="DIR",
+        help="a checkout of the release: compare with its own network; this runs its code",
+    )  # fmt: skip
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _reading(sub):
+    sub.add_argument("--num-heads", type=int, help="where the file does not say (8)")
+    sub.add_argument(
+        "--allow", action="append", default=[], metavar="PATTERN",
+        help="names that may be missing (newly initialised) or left over; may be repeated",
+    )  # fmt: skip
+    sub.add_argument(
+        "--backbone-only", action="store_true", help="of a network with a head, the encoder alone"
+    )
+
+
+def _read(args, optimizer):
+    from mbjax.convert import read as source
+
+    which = getattr(args, "which", "latest")
+    return source.read(
+        args.source, args.num_heads, which, args.allow, args.backbone_only, optimizer
+    )
+
+
+def _import(args):
+    from mbjax.convert import write as target
+
+    source = _read(args, optimizer=not args.no_optimizer)
+    folder = target.to_folder(source, args.out)
+    print(source)
+    print(f"wrote {folder} ({_optimizer(source)})")
+
+
+def _export(args):
+    from mbjax.convert import write as target
+
+    if args.format:
+        return _export_program(args)
+    target.check(args.out)
+    source = _read(args, optimizer=not args.no_optimizer)
+    body = _body(source, args)
+    target.to_file(source, args.out, module_prefix=not args.no_module_prefix, body=body)
+    print(source)
+    if args.out.endswith(".safetensors"):
+        print(f"wrote {args.out} (weights alone)")
+    else:
+        print(f"wrote {args.out} ({_optimizer(source)})")
+
+
+def _export_program(args):
+    from mbjax.convert import export
+
+    source = _read(args, optimizer=False)
+    difference = export.write(source, args.out, args.format)
+    print(source)
+    print(
+        f"wrote {args.out} ({args.format}, any batch, 1 to {source.network.encoder.maxlen} frames; "
+        f"within {difference:.1e} of the model)"
+    )
+
+
+def _body(source, args):
+    """SMPL for a mesh net's PyTorch file, or None; says what the release's code will not like."""
+    if not source.network.kind.startswith("mesh"):
+        if args.body:
+            raise ValueError(f"{args.source} is no mesh net; leave --body out")
+        return None
+    if getattr(source.network.head, "initial_6d", "rows") != "rows":
+        print(
+            "note: this refiner adds to columns of the initial rotations, the release's code to "
+            "their rows: it would load the file and compute something else",
+            file=sys.stderr,
+        )
+    if args.out.endswith(".safetensors"):
+        return None
+    if args.body or os.environ.get(smpl.VARIABLE):
+        body = smpl.load(args.body)
+        for note in body.notes:
+            print(f"note: {note}", file=sys.stderr)
+        return body
+    print(
+        "note: without head.smpl.*, which the release's code wants: --body or "
+        f"{smpl.VARIABLE} says where SMPL is",
+        file=sys.stderr,
+    )
+    return None
+
+
+def _optimizer(source):
+    if source.adam is None:
+        return "without an optimizer state"
+    return f"with the optimizer's state after {source.adam.count:,} steps"
+
+
+def _parity(args):
+    from mbjax.convert import parity
+
+    if min(args.lengths) < 1 or args.batch < 1:
+        raise ValueError("--lengths and --batch are at least 1")
+    args.backbone_only = True  # a net with a head is compared by its encoder
+    source = _read(args, optimizer=True)
+    clips = targets = None
+    if args.input:
+        clips, targets = parity.read_clips(args.input, source.config)
+
+    def say(text):
+        if not args.json:
+            print(text, file=sys.stderr, flush=True)
+
+    if args.reference:
+        print(f"running the code in {args.reference}", file=sys.stderr, flush=True)
+    report = parity.compare(source, args.lengths, clips, targets, args.reference, args.batch, say)
+    print(json.dumps(report.as_dict()) if args.json else parity.table(report))
+    return 0 if report.ok else 1

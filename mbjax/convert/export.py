@@ -1,0 +1,105 @@
+"""A model as a file for other runtimes: StableHLO by jax.export, or ONNX.
+
+Shapes: (batch, frames, 17, 3) keypoints to (batch, frames, 17, 3) pose, any batch, frames up to the
+model's maxlen. Weights are in the file. Written only if it then says what the model says.
+"""
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import export
+
+from mbjax.atomic_files import written_beside
+from mbjax.convert import names, params
+from mbjax.convert.read import Source
+from mbjax.models.dstformer import DSTformer
+
+FORMATS = ("stablehlo", "onnx")
+# Lowered for all of these at once; which one runs is decided where the file is loaded.
+PLATFORMS = ("cpu", "cuda", "tpu")
+# Of coordinates of order 1, in float32: the same operations in another order.
+TOLERANCE = 1e-5
+
+
+def write(source: Source, path: str | os.PathLike, kind: str) -> float:
+    """A checkpoint's encoder with its pose head as `kind`, one of FORMATS: the largest difference.
+
+    In float32, whatever the run computed in.
+    ValueError for a net with another head, or a file that does not say what the model says;
+    ImportError where ONNX's libraries are not there.
+    """
+    if source.network.kind != "dstformer":
+        raise ValueError(
+            f"{source.where} is a network of kind {source.network.kind!r}; --format {kind} takes "
+            "the encoder with its pose head (--backbone-only)"
+        )
+    encoder = dataclasses.replace(source.network.encoder, dtype="float32", remat=False)
+    network = dataclasses.replace(source.network, encoder=encoder)
+    model = params.build(network, source.params, source.other)
+    return {"stablehlo": to_stablehlo, "onnx": to_onnx}[kind](model, path)
+
+
+def to_stablehlo(model: DSTformer, path: str | os.PathLike) -> float:
+    """Writes what jax.export.deserialize(bytes).call(x) runs: the largest difference found.
+
+    ValueError where the file, read back, is further than TOLERANCE from the model.
+    """
+    config = model.config
+    limits = [f"frames <= {config.maxlen}"]
+    batch, frames = export.symbolic_shape("batch, frames", constraints=limits)
+    shape = (batch, frames, config.num_joints, config.dim_in)
+    lower = export.export(_compiled(model), platforms=PLATFORMS)
+    with written_beside(path) as beside:
+        beside.write_bytes(lower(jax.ShapeDtypeStruct(shape, np.float32)).serialize())
+        read = export.deserialize(bytearray(beside.read_bytes()))
+        return check(model, lambda x: np.asarray(read.call(x)))
+
+
+def to_onnx(model: DSTformer, path: str | os.PathLike) -> float:
+    """Writes an ONNX file, input 'keypoints', output 'pose': the largest difference found.
+
+    By PyTorch's own exporter, from the PyTorch twin with these weights: there is a converter from
+    JAX (jax2onnx), which does not install beside the Orbax that checkpoints here are written with.
+    """
+    needed = ("torch", "onnx", "onnxscript", "onnxruntime")
+    if not all(importlib.util.find_spec(name) for name in needed):
+        raise ImportError("writing ONNX needs PyTorch and ONNX: pip install 'mbjax[onnx]'")
+    import onnxruntime
+
+    from mbjax.convert import twin
+
+    tree = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    state = params.to_torch(tree, names.dstformer_rows(model.config))
+    with written_beside(path) as beside:
+        twin.to_onnx(model.config, state, beside)
+        session = onnxruntime.InferenceSession(str(beside), providers=["CPUExecutionProvider"])
+        return check(model, lambda x: session.run(["pose"], {"keypoints": x})[0])
+
+
+def check(model: DSTformer, run: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The largest difference between a runtime and the model, at the shortest and longest clips."""
+    config = model.config
+    program = _compiled(model)
+    rng = np.random.default_rng(0)
+    largest = 0.0
+    for shape in ((1, 1), (2, config.maxlen)):
+        x = rng.uniform(-1, 1, (*shape, config.num_joints, config.dim_in)).astype(np.float32)
+        difference = float(np.abs(run(x) - np.asarray(program(x))).max())
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"the exported program differs from the model by {difference:.1e} at batch "
+                f"{shape[0]}, {shape[1]} frames; at most {TOLERANCE:.0e} was expected"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _compiled(model):
+    """The model as a function of x alone: its parameters become constants of the program."""
+    graphdef, state = nnx.split(model)
+    return jax.jit(lambda x: nnx.merge(graphdef, state)(x))

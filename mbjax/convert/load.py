@@ -1,0 +1,77 @@
+"""`mbjax.load`: a model from any kind of weights, ready to be called.
+
+Shapes: models take (batch, frames, joints, channels) and give (batch, frames, joints, 3).
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from flax import nnx
+
+from mbjax.convert import params as conversion
+from mbjax.convert import read as sources
+from mbjax.convert.params import Merged
+
+
+def load(
+    path: str | os.PathLike,
+    num_heads: int | None = None,
+    which: str = "latest",
+    *,
+    allow: Sequence[str] = (),
+    backbone_only: bool = False,
+    kinds: Sequence[str] = (),
+    verbose: bool = True,
+) -> nnx.Module:
+    """The model of a checkpoint, in evaluation mode: `pose = model(x)`, `model.represent(x)`.
+
+    A DSTformer, or the net with a head that the checkpoint is of (ActionNet, EmbedNet ...), whose
+    encoder is `model.backbone`.
+
+    path: a work folder or one of its checkpoints/STEP; a PyTorch file (.bin, .pth, .pt) of this
+    package, the release or MMPose; a .safetensors file; 'hf://owner/name/path'; or 'tiny', a small
+    model that comes with the package.
+    num_heads: 8 where the file does not say. which: 'latest' or a step, in a work folder. allow:
+    shell patterns of names that may be missing (newly initialised) or left over. backbone_only: the
+    encoder of a net with a head. kinds: those that will do ('dstformer', 'action', ...), any where
+    empty. verbose: say in one line, on stderr, what was loaded.
+    Sizes come from the tensors and are then `model.config`.
+
+    Raises ValueError, FileNotFoundError or ImportError (PyTorch files need PyTorch), in one line.
+    """
+    source = sources.read(path, num_heads, which, allow, backbone_only)
+    if kinds and source.network.kind not in kinds:
+        raise ValueError(
+            f"{path} is a network of kind {source.network.kind!r}; needed: {' or '.join(kinds)}"
+        )
+    if verbose:
+        print(f"mbjax.load: {source}", file=sys.stderr)
+    return conversion.build(source.network, source.params, source.other)
+
+
+def load_into(
+    params: Mapping,
+    path: str | os.PathLike,
+    under: tuple = (),
+    *,
+    which: str = "latest",
+    allow: Sequence[str] = (),
+    verbose: bool = True,
+) -> tuple[dict, Merged]:
+    """(new parameters, where each came from): a net's parameters with a checkpoint's encoder in.
+
+    params: nested dict of arrays (a run's state["params"]). path: what `load` takes; of a net with
+    a head, its encoder is used. under: where the encoder sits, ('backbone',) in a net with a head.
+    Raises what `load` raises, and ValueError where the sizes differ.
+    """
+    source = sources.read(path, None, which, allow, backbone_only=True)
+    merged, report = conversion.merge_backbone(params, source.params, under)
+    if verbose:
+        print(f"mbjax.load_into: {source.where}: {report}", file=sys.stderr)
+    return merged, report
+
+
+def params_of(model: nnx.Module) -> dict:
+    """A model's parameters as the nested dict that a run's state has."""
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))

@@ -1,0 +1,278 @@
+"""Anything that holds weights, read into one form: our checkpoints, PyTorch files, safetensors."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+
+import absl.logging
+import numpy as np
+
+from mbjax.convert import heads, names, optimizer_state, params, safetensors_io, torch_io
+from mbjax.convert.array_types import WeightFile
+from mbjax.convert.optimizer_state import Adam
+from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.networks import Network
+from mbjax.training import checkpoint
+
+# What the release's training scripts save beside tensors.
+_FIELDS = ("epoch", "lr", "min_loss", "best_acc", "best_jpe")
+
+_TINY = pathlib.Path(__file__).parents[1] / "weights" / "tiny.safetensors"
+
+
+@dataclasses.dataclass
+class Source:
+    """A network's weights and what is known about them.
+
+    where: what was read. meta: as in a checkpoint's meta item. params: nested dict, numpy float32.
+    adam: the optimizer's state, or None. notes: what a user should know, one line each. other:
+    BatchNorm's statistics.
+    """
+
+    where: str
+    meta: dict
+    params: dict
+    adam: Adam | None
+    notes: list[str]
+    other: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def network(self) -> Network:
+        return Network.from_meta(self.meta["network"])
+
+    @property
+    def config(self) -> DSTformerConfig:
+        """The encoder's sizes."""
+        return self.network.encoder
+
+    def __str__(self):
+        network = self.network
+        text = f"{self.where}: {params.describe(network.encoder)}"
+        if network.head is not None:
+            sizes = ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network.head).items())
+            text += f"; head: {network.kind}, {sizes}"
+        return "; ".join([text, *self.notes])
+
+
+def read(
+    path: str | os.PathLike,
+    num_heads: int | None = None,
+    which: str = "latest",
+    allow: Sequence[str] = (),
+    backbone_only: bool = False,
+    optimizer: bool = False,
+) -> Source:
+    """Weights from a work folder, a checkpoint's folder, a .bin, .pth, .pt or .safetensors file,
+    'hf://owner/name/path', or 'tiny', the small model in the package.
+
+    num_heads: for files that do not say it, 8 by default. which: 'latest' or a step, in a work
+    folder. allow: patterns of names that may be missing or left over. backbone_only: the encoder of
+    a net with a head. optimizer: whether to read its state too.
+    ValueError, FileNotFoundError or ImportError, in one line.
+    """
+    path = str(path)
+    if path == "tiny":
+        if not _TINY.is_file():
+            raise FileNotFoundError("the weights named 'tiny' are not in this installation")
+        path = str(_TINY)
+    elif path.startswith("hf://"):
+        path = str(_fetch(path))
+    if path.endswith(".safetensors"):
+        file = safetensors_io.read(path)
+    elif "://" not in path and pathlib.Path(path).expanduser().is_file():
+        _not_a_config(path)
+        file = torch_io.read(path)
+    elif pathlib.Path(path).suffix in (".bin", ".pth", ".pt"):
+        raise FileNotFoundError(f"no such file: {path}")
+    else:
+        return _from_orbax(path, num_heads, which, backbone_only, optimizer)
+    try:
+        return _from_file(file, path, num_heads, allow, backbone_only, optimizer)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _not_a_config(path):
+    if pathlib.Path(path).suffix in (".json", ".py", ".yaml", ".npz", ".pkl"):
+        raise ValueError(
+            f"{path} is no file of weights; give a work folder, or a .bin, .pth, .pt or "
+            ".safetensors file"
+        )
+
+
+# --- our own checkpoints ----------------------------------------------------------------------
+
+
+def _from_orbax(path, num_heads, which, backbone_only, optimizer):
+    folder = checkpoint.find(path, which)
+    items = ("params", "other", "opt_state") if optimizer else ("params", "other")
+    try:
+        with _without_warnings():
+            meta, arrays = checkpoint.read(folder, items)
+        described = dict(meta["network"])
+        kind = described["kind"]
+    except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
+        line = (str(error).strip().splitlines() or [""])[0][:160]
+        raise ValueError(
+            f"the checkpoint {folder} cannot be read ({type(error).__name__}: {line})"
+        ) from None
+    tree, other, notes, adam = arrays["params"], arrays["other"], [], None
+    if backbone_only and kind != "dstformer" and "backbone" in tree:
+        tree, other = tree["backbone"], {}
+        notes.append(f"the encoder of a {kind} network")
+        described = {"kind": "dstformer", "dstformer": described["dstformer"]}
+    elif optimizer and arrays["opt_state"]:
+        adam = optimizer_state.from_optax(arrays["opt_state"])
+    if num_heads:
+        described["dstformer"] = {**described["dstformer"], "num_heads": num_heads}
+    try:
+        network = Network.from_meta(described)
+        # Names and shapes against the network that meta describes.
+        rows = heads.network_rows(network)
+        params.to_network(params.to_torch(tree, rows, other), network, rows)
+        if adam and not optimizer_state.is_whole(adam, rows):
+            adam = None
+            notes.append("a part of it did not train: the optimizer's state is left out")
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    return Source(str(folder), {**meta, "network": network.meta()}, tree, adam, notes, other)
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    """Orbax warns of files that it does not need."""
+    before = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(before)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimizer):
+    table, notes = names.normalised(file.tensors)
+    notes = [*file.notes, *notes]
+    tensors = {plain: file.tensors[name] for name, plain in table.items()}
+    state = file.optimizer if optimizer else None
+    with_head = heads.has_head(tensors)
+    recorded = _recorded(file)
+    if with_head and backbone_only:
+        below = [name for name in tensors if name.startswith("backbone.")]
+        notes.append(f"the encoder alone, without {len(tensors) - len(below)} tensors of the head")
+        tensors = {name.removeprefix("backbone."): tensors[name] for name in below}
+        state = recorded = None
+    if recorded:
+        network = Network.from_meta(recorded["network"])
+        if num_heads:
+            encoder = dataclasses.replace(network.encoder, num_heads=num_heads)
+            network = dataclasses.replace(network, encoder=encoder)
+    else:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        network = heads.recognised(shapes, num_heads)
+        if not num_heads:
+            notes.append(f"heads are not in the file, {network.encoder.num_heads} assumed")
+    unused = heads.left_out(network, tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
+    rows = heads.network_rows(network)
+    trees, more = params.to_network(tensors, network, rows, allow)
+    notes += more
+    broken = sum(1 for array in tensors.values() if not np.isfinite(array).all())
+    if broken:
+        notes.append(f"{broken} tensors hold NaN or infinite values")
+    adam = None
+    if state is not None and "MMPose's names" in notes:
+        notes.append("its optimizer state is in another order and is left out")
+    elif state is not None:
+        adam = optimizer_state.from_torch(state, rows, trees["params"])
+    if recorded:
+        meta = {**recorded, "network": network.meta()}
+    else:
+        meta = _meta(file, network, adam, state)
+    return Source(path, meta, trees["params"], adam, notes, trees["other"])
+
+
+def _recorded(file):
+    """The meta that this package wrote into a file, or None."""
+    meta = file.record.get("meta") if isinstance(file.record, dict) else None
+    network = meta.get("network") if isinstance(meta, dict) else None
+    if isinstance(network, dict) and isinstance(network.get("dstformer"), dict):
+        return meta
+    return None
+
+
+def _meta(file: WeightFile, network, adam, state):
+    """A checkpoint's meta for a file that this package did not write.
+
+    The optimizer's step is the step; torch's epoch counts finished epochs. `torch` keeps what has
+    no other place here, so that the way back gives the same file.
+    """
+    fields = {key: file.fields[key] for key in _FIELDS if key in file.fields}
+    rate = fields.get("lr")
+    if isinstance(rate, Sequence):
+        rate = rate[-1]  # the head's, of a net with one
+    kept: dict = {"fields": fields}
+    if state is not None:
+        kept["param_groups"] = [
+            {k: list(v) if isinstance(v, tuple) else v for k, v in group.items() if k != "params"}
+            for group in state["param_groups"]
+        ]
+    return {
+        "step": adam.count if adam else 0,
+        "epoch": max(0, int(fields.get("epoch", 1)) - 1),
+        "learning_rate": None if rate is None else float(rate),
+        "task": "imported",
+        "network": network.meta(),
+        "config": {},
+        "metrics": {},
+        "torch": kept,
+    }
+
+
+# --- Hugging Face -----------------------------------------------------------------------------
+
+
+def _fetch(address: str) -> pathlib.Path:
+    """The local copy of hf://owner/name/path, downloaded if it is not there yet."""
+    parts = address.removeprefix("hf://").split("/")
+    if len(parts) < 3 or not all(parts):
+        raise ValueError(f"{address} should read hf://owner/name/path/in/the/repository")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise ImportError(
+            f"{address} needs the package huggingface_hub (pip install huggingface_hub); or "
+            "download the file and give its path"
+        ) from None
+    repository, file = "/".join(parts[:2]), "/".join(parts[2:])
+    # A copy from an earlier time needs no network, and is the same weights as then.
+    with contextlib.suppress(Exception):
+        return pathlib.Path(hf_hub_download(repository, file, local_files_only=True))
+    try:
+        _reach_hub()
+        return pathlib.Path(hf_hub_download(repository, file, etag_timeout=5))
+    except Exception as error:  # noqa: BLE001  its own, requests', httpx's, by version
+        line = (str(error).strip().splitlines() or [""])[0][:200]
+        raise FileNotFoundError(
+            f"{address} is not on this machine and cannot be downloaded "
+            f"({type(error).__name__}: {line}); offline, download it elsewhere and give its path"
+        ) from None
+
+
+def _reach_hub():
+    """OSError within seconds where the hub cannot be reached; its client tries for half a minute.
+
+    Behind a proxy the client finds out for itself.
+    """
+    if urllib.request.getproxies():
+        return
+    hub = urllib.parse.urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    port = hub.port or (80 if hub.scheme == "http" else 443)
+    socket.create_connection((hub.hostname, port), timeout=5).close()

@@ -1,0 +1,96 @@
+"""The first thing to try: pretrain a tiny model on the sample corpus and look at the result."""
+
+import json
+import pathlib
+import time
+
+import jax
+
+from mbjax import configuration
+from mbjax.atomic_files import written_beside
+from mbjax.devices import sharding
+from mbjax.pictures import skeletons as draw
+from mbjax.tasks.pretrain import task as pretrain
+from mbjax.training import loop
+from mbjax.training.run_log import format_time, read_metrics
+
+_CORPUS = (
+    "sample corpus: subject 1 of the CMU Graphics Lab motion capture database,\n"
+    "  trained on recording 01_03 (37 s), tested on 01_01 (23 s), which is held out whole"
+)
+
+
+def run(workdir: str, steps: int = 0) -> dict:
+    """Trains configs/pretrain.py:tiny in `workdir`, continuing what is there; draws; sums up.
+
+    steps: about so many training steps instead of the config's. Returns the final metrics.
+    """
+    begun = time.monotonic()
+    workdir = pathlib.Path(workdir).expanduser()
+    config = configuration.load("configs/pretrain.py:tiny", [])
+    if steps:
+        shorten(config, steps)
+    print(_CORPUS, flush=True)
+    result = loop.run(config, pretrain.make_task, workdir)
+
+    print("drawing ...", flush=True)
+    draw.curves(read_metrics(workdir), workdir / "curves.png", "pretraining on the sample corpus")
+    mesh = sharding.make_mesh(config.fsdp)
+    evaluation = pretrain.make_task(config).evaluate
+    # The camera that looks across the motion's first view: depth matters there.
+    seen, pose, target = evaluation.show(result.graphdef, result.state, mesh, clip=1, view=1)
+    caption = f"held-out motion, {result.step} steps, {result.metrics['error_mm']:.0f} mm"
+    draw.poses(seen, pose, target, workdir / "poses.png", title=caption)
+    every = slice(None, None, 4)  # 60 fps to 15
+    draw.animate(seen[every], pose[every], target[every], workdir / "motion.gif", 15, caption)
+
+    metrics = {**result.metrics, "clips_per_second": result.clips_per_second}
+    summary = {"steps": result.step, "device": jax.devices()[0].device_kind, **metrics}
+    with written_beside(workdir / "summary.json") as beside:
+        beside.write_text(json.dumps(summary, indent=1))
+    print(describe(summary, workdir, time.monotonic() - begun), flush=True)
+    return summary
+
+
+def shorten(config, steps: int) -> None:
+    """Scales the tiny run to about `steps` steps; the curriculum's switch keeps its place."""
+    switch = max(source.from_epoch for source in config.sources.values()) / config.epochs
+    per_epoch = sum(
+        source.steps_per_epoch * (1 - source.from_epoch / config.epochs)
+        for source in config.sources.values()
+    )
+    config.epochs = max(2, round(steps / per_epoch))
+    for source in config.sources.values():
+        if source.from_epoch:
+            source.from_epoch = min(config.epochs - 1, round(switch * config.epochs))
+    config.warmup_steps = min(config.warmup_steps, steps // 4)
+
+
+def describe(summary: dict, workdir: pathlib.Path, seconds: float) -> str:
+    error, flat = summary["error_mm"], summary["flat_mm"]
+    took = format_time(seconds)
+    below = (
+        f"{100 * (1 - error / flat):.0f} % below the baseline"
+        if error < flat
+        else "the baseline is not reached yet"
+    )
+    return f"""
+error on held-out motion     {error:6.1f} mm   root-relative, 8 cameras, flip-averaged; {below}
+  with noise and masks       {summary["error_corrupted_mm"]:6.1f} mm
+  after alignment            {summary["p_mpjpe_mm"]:6.1f} mm
+baseline: true x, y, depth 0 {flat:6.1f} mm
+speed                        {summary["clips_per_second"]:6.0f} clips/s; this start took {took}
+
+in {workdir}/
+  motion.gif     input, prediction and truth beside each other
+  poses.png      a few frames of the same
+  curves.png     errors in training and on held-out motion
+  metrics.jsonl  every logged number   (tensorboard --logdir {workdir}/tensorboard)
+  checkpoints/   Orbax
+
+next:
+  mbjax pretrain --config configs/pretrain.py:tiny --workdir runs/longer --config.epochs=300
+  mbjax bench --config configs/pretrain.py:mb_lite --batch-size 4
+  mbjax evaluate --config configs/pretrain.py:tiny --checkpoint {workdir}
+  mbjax prepare --help        datasets from AMASS, Human3.6M, PoseTrack, your own BVH files
+"""  # noqa: E501  a table on the screen

@@ -1,0 +1,202 @@
+"""2D keypoints of many detectors' files, as one track per person.
+
+N frames in which a person was seen, K keypoints of the file's layout, T frames, M persons.
+
+What is read (found out by structure and by the number of keypoints, see
+mbjax.pose.skeleton.LAYOUTS):
+- AlphaPose results and COCO results: a list of {image_id, keypoints (flat), score, idx};
+- MMPose predictions: {meta_info, instance_info: [{frame_id, instances: [...]}]}, and the lists
+  that its inferencer writes;
+- OpenPose: a folder of *_keypoints.json, one per frame, or one such file; so write Pose2Sim and
+  others what rtmlib finds, and AlphaPose in its formats 'open' and 'cmu', which may be one file;
+- MediaPipe, which has no file format of its own: a list with one entry per frame, each a list of 33
+  {x, y, visibility}, or {"pose_landmarks": that list, or a list of persons}, or null; also inside
+  {"frames": list, "fps", "width", "height"};
+- rtmlib's keypoints (M, K, 2) and scores (M, K), and Detectron2's pred_keypoints (M, K, 3), under
+  these names: a list with an entry {keypoints, scores} or {pred_keypoints} per frame, one dict of
+  the whole, or an .npz; also the .npz that VideoPose3D's scripts write of Detectron's;
+- .npy or .npz: (T, K, 3), (T, M, K, 3) or (T, K, 2); an .npz may also hold `fps` and `layout`.
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from mbjax.keypoints import arrays as keypoint_arrays
+from mbjax.keypoints import tracking
+from mbjax.keypoints.formats import choose as keypoint_formats
+from mbjax.keypoints.tracking import Observation
+from mbjax.pose.skeleton import LAYOUTS
+
+_OF_COUNT = {17: ("h36m17", "coco17", "posetrack17"), 25: ("body25",), 26: ("halpe26",),
+             33: ("mediapipe33",)}  # fmt: skip
+# Whole-body layouts begin with a body layout: the rest, feet, face and hands, is left out.
+_WHOLE_BODY = {133: "coco17", 136: "halpe26"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Track:
+    """One person. frames: ascending, of the video; keypoints: x, y (pixels), confidence >= 0."""
+
+    person: int
+    frames_N: np.ndarray
+    keypoints_NxKx3: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Keypoints:
+    """All persons of a file. layout: a name in mbjax.pose.skeleton.LAYOUTS. fps: None if not said.
+
+    notes: what a user should know, one line each.
+    """
+
+    tracks: tuple[Track, ...]
+    layout: str
+    fps: float | None
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def read(
+    source: str | os.PathLike | np.ndarray,
+    layout: str | None = None,
+    image_size: tuple[float, float] | None = None,
+) -> Keypoints:
+    """Every person's 2D keypoints in a file, a folder or an array.
+
+    layout: instead of what the file says or its number of keypoints implies. image_size: (width,
+    height) in pixels, needed for MediaPipe's coordinates, which are shares of the image.
+    FileNotFoundError, or ValueError in one line: no keypoints, nobody in them, a layout that cannot
+    be told apart or is not known, NaN, a negative confidence.
+    """
+    where = "the array" if isinstance(source, np.ndarray) else str(source)
+    if layout is not None and layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    try:
+        found = (
+            keypoint_arrays.from_array(source)
+            if isinstance(source, np.ndarray)
+            else keypoint_formats.open_source(source)
+        )
+        return _settle(found, layout, image_size, where)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _settle(found, layout, image_size, where):
+    observations, notes = found.observations, []
+    if not observations:
+        raise ValueError("nobody in it: no frame has a person; did the detector find anybody?")
+    counts = {len(o.keypoints_Kx3) for o in observations}
+    if len(counts) > 1:
+        raise ValueError(f"persons of {sorted(counts)} keypoints side by side; one layout a file")
+    count = counts.pop()
+    layout = layout or found.layout
+    if count in _WHOLE_BODY:
+        layout = layout or _WHOLE_BODY[count]
+        count = len(LAYOUTS[_WHOLE_BODY[count]][0])
+        for o in observations:
+            o.keypoints_Kx3 = o.keypoints_Kx3[:count]
+    layout = _layout(count, layout)
+    # Some write a person who is missed as NaN throughout; a single NaN is a mistake.
+    observations = [o for o in observations if not np.isnan(o.keypoints_Kx3[:, :2]).all()]
+    for o in observations:
+        _check(o)
+    if not observations:
+        raise ValueError("nobody in it: every keypoint is NaN; did the detector find anybody?")
+    if found.unit_square:
+        _to_pixels(observations, found.image_size or image_size)
+    # A person without one visible keypoint is a person missed.
+    observations = [o for o in observations if (o.keypoints_Kx3[:, 2] > 0).any()]
+    if not observations:
+        raise ValueError("nobody in it: every confidence is 0; did the detector find anybody?")
+    tracks = _tracks(observations, notes)
+    return Keypoints(tracks, layout, found.fps, where, tuple(notes))
+
+
+def _check(observation):
+    keypoints = observation.keypoints_Kx3
+    at = f"frame {observation.frame}"
+    bad = np.argwhere(~np.isfinite(keypoints))
+    if len(bad):
+        raise ValueError(
+            f"{at}, keypoint {bad[0][0]}: {keypoints[tuple(bad[0])]} is no number; mark what was "
+            "not seen by confidence 0"
+        )
+    if keypoints[:, 2].min() < 0:
+        k = int(keypoints[:, 2].argmin())
+        raise ValueError(
+            f"{at}, keypoint {k}: confidence {keypoints[k, 2]:g} is negative; 0 is 'not seen'"
+        )
+
+
+def _layout(count, layout):
+    if layout:
+        expected = len(LAYOUTS[layout][0])
+        if count != expected:
+            raise ValueError(f"layout {layout} has {expected} keypoints, here are {count}")
+        return layout
+    names = _OF_COUNT.get(count, ())
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise ValueError(
+            f"{count} keypoints could be {' or '.join(names)}; say which by layout= (--layout)"
+        )
+    if count == len(LAYOUTS["coco18"][0]):
+        raise ValueError(
+            "18 keypoints, and it is not OpenPose that wrote them; if they are those of its COCO "
+            "model all the same, say so by layout='coco18' (--layout coco18)"
+        )
+    known = ", ".join(f"{name} ({len(rule[0])})" for name, rule in LAYOUTS.items())
+    raise ValueError(f"{count} keypoints are no layout known here; known: {known}")
+
+
+def _to_pixels(observations, image_size):
+    largest = max(float(o.keypoints_Kx3[:, :2].max()) for o in observations)
+    if largest > 10:  # shares of an image are about [0, 1]; somebody has made pixels of them
+        return
+    if image_size is None:
+        raise ValueError(
+            "coordinates are shares of the image, whose width and height are not known; give "
+            "image_size= (--image-size W H), or width and height in the file"
+        )
+    for o in observations:
+        o.keypoints_Kx3 = o.keypoints_Kx3 * np.array([*image_size, 1.0])
+
+
+def _tracks(observations, notes):
+    observations = sorted(observations, key=lambda o: o.frame)
+    per_frame = np.unique([o.frame for o in observations], return_counts=True)[1]
+    ids = {o.person for o in observations}
+    # Detectors without tracking write no id at all, or the same one for everybody.
+    if None in ids or (len(ids) == 1 and per_frame.max() > 1):
+        if per_frame.max() == 1:
+            numbers = [0] * len(observations)
+            notes.append("no tracking ids, one person a frame: taken as one person")
+        else:
+            numbers = tracking.link(observations)
+            notes.append(f"no tracking ids: persons linked by position, {len(set(numbers))} found")
+    else:
+        numbers = [o.person for o in observations]
+    people: dict[int, dict[int, Observation]] = {}
+    twice = 0
+    for number, o in zip(numbers, observations, strict=True):
+        person = people.setdefault(number, {})
+        twice += o.frame in person
+        if o.frame not in person or o.score > person[o.frame].score:
+            person[o.frame] = o
+    if twice:
+        notes.append(f"{twice} observations of a person already in that frame: best score kept")
+    tracks = []
+    for number in sorted(people):
+        frames = sorted(people[number])
+        if frames[-1] - frames[0] > 100 * len(frames) + 1000:
+            raise ValueError(
+                f"person {number}: {len(frames)} frames spread from {frames[0]} to {frames[-1]}; "
+                "several videos in one file? Give them one by one"
+            )
+        keypoints = np.stack([people[number][frame].keypoints_Kx3 for frame in frames])
+        tracks.append(Track(int(number), np.array(frames, np.int64), keypoints))
+    return tuple(tracks)

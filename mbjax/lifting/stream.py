@@ -1,0 +1,203 @@
+"""`mbjax.Stream`: 3D poses of one person while the frames come in.
+
+Shapes in names: L frames of the window, K keypoints of the layout, J joints (17).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mbjax.keypoints import tracking
+from mbjax.lifting.windows import there_and_back
+from mbjax.pose.skeleton import LAYOUTS, ROOT, from_layout, mirror
+
+_MIN_VISIBLE = 4
+
+
+class Stream:
+    """Takes one person's 2D keypoints a frame at a time, gives a pose `lookahead` frames later.
+
+        stream = mbjax.Stream(model, window=27, lookahead=4)
+        for keypoints in camera:                # (17, 3) pixels and confidence, or None
+            pose = stream.push(keypoints)       # (17, 3), or None: not yet, or nobody seen
+        rest = stream.flush()                   # the last `lookahead` poses
+
+    model: what mbjax.load gives. window: frames that the network sees, the newest ones; fixed, so
+    that one compilation does. Before so many have come, they are played there and back, as
+    mbjax.lift does with somebody seen for fewer frames than the rest. lookahead: frames that must
+    come after one before its pose is given, 0 to window - 1; more is more accurate and later.
+    hop: the network runs at every hop-th frame and its window gives hop poses, which divides the
+    work by hop; at most lookahead + 1. flip: mean with the mirror image, at twice the work.
+    layout: of the keypoints, a name in mbjax.pose.skeleton.LAYOUTS.
+
+    Where windows change from one to the next with hop > 1, poses fade from the older one's to the
+    newer one's, as far as the older one has them: from a lookahead of 2 hop - 2 on, everywhere.
+
+    Poses are in the keypoints' unit (pixels): x right, y down, z away, the root at the origin; of a
+    model whose root moves, x and y where the image has them, depth counted from the first pose.
+    The network is trained on people who fill [-1, 1]. Each window is brought there by the square
+    round all its visible joints, as mbjax.lift does with a clip, and its poses are brought back by
+    the same: the square may change from frame to frame, the poses' scale does not. Keypoints not
+    seen (confidence 0) are interpolated in the window, or held at its end.
+    """
+
+    def __init__(
+        self,
+        model: nnx.Module,
+        window: int = 27,
+        lookahead: int = 0,
+        *,
+        hop: int = 1,
+        flip: bool = False,
+        layout: str = "h36m17",
+    ):
+        if hasattr(model, "backbone"):
+            raise ValueError(f"{type(model).__name__} gives no pose; a Stream takes a DSTformer")
+        if not 1 <= window <= model.config.maxlen:
+            raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen}")
+        if not 0 <= lookahead < window:
+            raise ValueError(f"lookahead is {lookahead}; it is 0 to window - 1, {window - 1}")
+        if not 1 <= hop <= lookahead + 1:
+            raise ValueError(f"hop is {hop}; it is 1 to lookahead + 1, {lookahead + 1}")
+        if layout not in LAYOUTS:
+            raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
+        self.window, self.lookahead, self.hop, self.layout = window, lookahead, hop, layout
+        self._flip = flip
+        graphdef, self._state = nnx.split(model)
+        self._forward = functools.partial(_forward, graphdef)
+        self._root_moves = self._find_out_root()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all frames, as for another person; what was compiled stays."""
+        self._buffer_LxKx3 = np.zeros((self.window, len(LAYOUTS[self.layout][0]), 3))
+        self._pushed = 0  # frames so far
+        self._first = None  # the first in which somebody was seen
+        self._poses = {}  # frame: pose, those that push may give
+        self._newest = {}  # frame: pose, all that the newest window says from then on
+        self._depth = {}  # frame: depth of the root as given, of a root that moves
+
+    def push(self, keypoints: np.ndarray | None) -> np.ndarray | None:
+        """The next frame in: the pose (17, 3) float32 of the frame `lookahead` before it, or None.
+
+        keypoints: (K, 2 or 3) of the layout, x, y in pixels and confidence; None where the person
+        was not found. Returns None where that frame does not exist yet, or nobody was seen until
+        it. ValueError for another shape, NaN, or a negative confidence.
+        """
+        points_Kx3 = self._checked(keypoints)
+        frame, self._pushed = self._pushed, self._pushed + 1
+        # Oldest first, at the window's end; a roll of a few KB is nothing beside the network.
+        self._buffer_LxKx3 = np.roll(self._buffer_LxKx3, -1, axis=0)
+        self._buffer_LxKx3[-1] = points_Kx3
+        if self._first is None:
+            if not (points_Kx3[:, 2] > 0).any():
+                return None
+            self._first = frame
+        wanted = frame - self.lookahead
+        if wanted < self._first:
+            return None
+        if wanted not in self._poses:
+            self._run(frame, keep=self.hop)
+        return self._poses.get(wanted)
+
+    def flush(self) -> list[np.ndarray | None]:
+        """The poses of the frames that have come and had no pose yet; then forgets all frames."""
+        newest = self._pushed - 1
+        first = self._pushed if self._first is None else self._first
+        frames = range(max(newest - self.lookahead + 1, first), self._pushed)
+        if frames:
+            self._run(newest, keep=self.lookahead + 1)
+        poses = [self._poses.get(frame) for frame in frames]
+        self.reset()
+        return poses
+
+    def _checked(self, keypoints):
+        K = len(LAYOUTS[self.layout][0])
+        if keypoints is None:
+            return np.zeros((K, 3))
+        points = np.asarray(keypoints, np.float64)
+        if points.shape not in ((K, 2), (K, 3)):
+            raise ValueError(f"layout {self.layout} takes ({K}, 2 or 3), got {points.shape}")
+        if points.shape[1] == 2:
+            points = np.concatenate([points, np.ones((K, 1))], axis=1)
+        if not np.isfinite(points).all() or points[:, 2].min() < 0:
+            raise ValueError("NaN or a negative confidence; mark what was not seen by confidence 0")
+        points[:, 2] = np.minimum(points[:, 2], 1)
+        return points
+
+    def _run(self, newest, keep):
+        """The network on the newest window: poses of `keep` frames from `lookahead` before on."""
+        older, self._poses, self._newest = self._newest, {}, {}
+        count = min(self.window, newest - self._first + 1)
+        _, points_NxKx3, _ = tracking.fill(np.arange(count), self._buffer_LxKx3[-count:])
+        points_NxJx3 = from_layout(points_NxKx3, self.layout)
+        seen = points_NxJx3[points_NxJx3[..., 2] > 0][:, :2]
+        if len(seen) < _MIN_VISIBLE:
+            return
+        low_2, high_2 = seen.min(0), seen.max(0)
+        centre_2, scale = (low_2 + high_2) / 2, 2 / max((high_2 - low_2).max(), 1e-9)
+        x_NxJx3 = points_NxJx3.copy()
+        x_NxJx3[..., :2] = (x_NxJx3[..., :2] - centre_2) * scale
+        x_NxJx3 = np.where(np.isnan(x_NxJx3).any(-1, keepdims=True), 0, x_NxJx3)
+        x_LxJx3 = x_NxJx3[there_and_back(count, self.window)].astype(np.float32)
+        pose_LxJx3 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip)[0], float)
+        pose_NxJx3 = pose_LxJx3[:count] / scale
+        frames = range(newest - count + 1, newest + 1)
+        if self._root_moves:
+            pose_NxJx3[..., :2] += centre_2
+            pose_NxJx3[..., 2] += self._depth_offset(frames, pose_NxJx3[:, ROOT, 2], keep)
+        else:
+            pose_NxJx3 = pose_NxJx3 - pose_NxJx3[:, ROOT : ROOT + 1]
+        for frame, pose_Jx3 in zip(frames, pose_NxJx3, strict=True):
+            place = frame - (newest - self.lookahead)
+            if place < 0:
+                continue
+            self._newest[frame] = pose_Jx3
+            if place < keep:
+                share = min(1, (place + 1) / self.hop) if frame in older else 1
+                faded = share * pose_Jx3 + (1 - share) * older.get(frame, 0)
+                self._poses[frame] = faded.astype(np.float32)
+
+    def _depth_offset(self, frames, depth_N, keep):
+        """What brings a window's root depths to those already given where they overlap."""
+        known = [i for i, frame in enumerate(frames) if frame in self._depth]
+        given = [i for i in range(len(frames)) if 0 <= i - len(frames) + 1 + self.lookahead < keep]
+        if known:
+            before = np.array([self._depth[frames[i]] for i in known])
+            offset = (before - depth_N[known]).mean()
+        else:
+            offset = -depth_N[given[0]]
+        # What has left the window is of no more use.
+        self._depth = {f: d for f, d in self._depth.items() if f >= frames[0]}
+        self._depth |= {frames[i]: depth_N[i] + offset for i in given}
+        return offset
+
+    def _find_out_root(self):
+        """Whether the predicted root follows the input's: one person shown aside, compiled too."""
+        x_LxJx3 = np.zeros((self.window, len(_STANDING), 3), np.float32)
+        x_LxJx3[..., :2] = _STANDING / 2 + [0.5, 0.3]
+        x_LxJx3[..., 2] = 1
+        root_Lx2 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip))[0, :, ROOT, :2]
+        aside_2 = x_LxJx3[0, ROOT, :2]
+        apart, from_origin = (np.linalg.norm(root_Lx2 - at, axis=-1).sum() for at in (aside_2, 0))
+        return bool(apart <= from_origin)
+
+
+# Somebody who stands, as tall as [-1, 1].
+_STANDING = np.array([
+    (0, 0), (-0.1, 0), (-0.12, 0.48), (-0.12, 0.95), (0.1, 0), (0.12, 0.48), (0.12, 0.95),
+    (0, -0.27), (0, -0.55), (0, -0.72), (0, -0.95), (0.18, -0.52), (0.25, -0.2), (0.27, 0.08),
+    (-0.18, -0.52), (-0.25, -0.2), (-0.27, 0.08),
+])  # fmt: skip
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _forward(graphdef, state, x_1xLxJx3, flip):
+    model = nnx.merge(graphdef, state)
+    if not flip:
+        return model(x_1xLxJx3)
+    pose_2xLxJx3 = model(jnp.concatenate([x_1xLxJx3, mirror(x_1xLxJx3)]))
+    return (pose_2xLxJx3[:1] + mirror(pose_2xLxJx3[1:])) / 2

@@ -1,0 +1,148 @@
+"""Human mesh recovery: SMPL's pose and shape from 2D clips, or from an image method's estimate.
+
+Shapes in names: B batch, T frames, J joints, C channels. Records hold `keypoints` (T, 17, 3),
+`theta` (T, 82): 72 axis-angles and 10 shape coefficients, and for the refiner `initial_theta`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from mbjax.atomic_files import written_beside
+from mbjax.body import smpl
+from mbjax.data.feed import ClipLoader
+from mbjax.data.records import RecordReader
+from mbjax.devices import sharding
+from mbjax.models import mesh
+from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.networks import WITH_HEAD, Network
+from mbjax.pose.skeleton import mirror
+from mbjax.tasks import as_state, sources_in_order, writable
+from mbjax.tasks.initial_weights import initial_weights, named_subtrees, optimizer_for_net_with_head
+from mbjax.tasks.mesh import losses as mesh_losses
+from mbjax.tasks.mesh.evaluation import Evaluation
+from mbjax.training.task import Report, Task, TrainSource
+
+KINDS = ("mesh", "mesh_refine")
+
+
+def make_task(config) -> Task:
+    """The task that configs/mesh.py describes. ValueError or FileNotFoundError, one line."""
+    network = _network(config)
+    body = smpl.load(config.body)
+    loss = functools.partial(loss_of_clips, config, body.joints())
+    sources = {}
+    for name, source in sources_in_order(config):
+        if not source.train:
+            continue
+        loader = ClipLoader(RecordReader(source.dir, source.split), fields(config.kind), None)
+        if loader.frames > network.encoder.maxlen:
+            raise ValueError(
+                f"sources.{name} has clips of {loader.frames} frames, the model takes "
+                f"{network.encoder.maxlen}"
+            )
+        sources[name] = TrainSource(
+            loader,
+            loss,
+            source.batch_size or config.batch_size,
+            source.from_epoch,
+            source.steps_per_epoch,
+            source.until_epoch,
+        )
+    if not sources:
+        raise ValueError(
+            "no source has a folder; give one, such as --config.sources.pw3d.dir=DIR, made by "
+            "'mbjax prepare mesh_pw3d --raw RAW_FOLDER --out DIR'"
+        )
+    evaluation = Evaluation(config, network, body)
+    return Task(
+        name="mesh",
+        make_model=lambda rngs: _with_mean(network.make(rngs), body),
+        sources=sources,
+        optimizer=lambda plan: optimizer_for_net_with_head(config, plan),
+        describe=network.meta(),
+        evaluate=evaluation if len(evaluation) else None,
+        best="mpjpe" if len(evaluation) else None,
+        initial=initial_weights(config, under=("backbone",)),
+        trainable=named_subtrees(config.partial_train),
+    )
+
+
+def _network(config) -> Network:
+    if config.kind not in KINDS:
+        raise ValueError(f"kind is {config.kind!r}; it must be one of {', '.join(KINDS)}")
+    head = WITH_HEAD[config.kind][1](**config.head)
+    return Network(DSTformerConfig(**config.model), config.kind, head)
+
+
+def fields(kind: str) -> tuple[str, ...]:
+    """Of a record, what a network of this kind needs."""
+    return ("keypoints", "theta", "initial_theta") if kind == "mesh_refine" else (
+        "keypoints", "theta",
+    )  # fmt: skip
+
+
+def _with_mean(model: nnx.Module, body: smpl.Smpl) -> nnx.Module:
+    """The mesh head starts from the mean pose and shape; the refiner from what it is given."""
+    if isinstance(model, mesh.MeshNet):
+        pose, shape = body.mean_parameters()
+        model.head.init_pose[...] = jnp.asarray(pose, jnp.float32)[None]
+        model.head.init_shape[...] = jnp.asarray(shape, jnp.float32)[None]
+    return model
+
+
+def loss_of_clips(config, joints_of, model, batch, keys_B, progress):
+    """The loss of a batch of clips, or of single frames; joints_of: `smpl.Smpl.joints()`."""
+    keys_Bx2 = jax.vmap(jax.random.split)(keys_B)
+    if config.mirror:
+        batch = randomly_mirrored(keys_Bx2[:, 0], batch)
+    inputs = [batch["keypoints"][..., : config.model.dim_in]]
+    if config.kind == "mesh_refine":
+        inputs.append(batch["initial_theta"])
+    predicted = model(*inputs, keys_B=keys_Bx2[:, 1])
+    target = mesh.from_theta(batch["theta"])
+    # Never through the vertices: 6,890 of them for each frame are far larger than the network.
+    joints_mm, target_mm = (1000 * joints_of(*each) for each in (predicted, target))
+    return mesh_losses.mesh_loss(predicted, joints_mm, target, target_mm, config.loss)
+
+
+def randomly_mirrored(keys_B, batch):
+    """Each clip mirrored left to right, 2D and bodies, with probability one half."""
+
+    def one_clip(key, clip):
+        turned = {
+            name: mirror(value) if name == "keypoints" else mesh.mirror_theta(value)
+            for name, value in clip.items()
+        }
+        heads = jax.random.bernoulli(key)
+        return {name: jnp.where(heads, turned[name], clip[name]) for name in clip}
+
+    return jax.vmap(one_clip)(keys_B, batch)
+
+
+def evaluate_checkpoint(config, path, out=None) -> Report:
+    """What `Evaluation` says of a checkpoint; `out` gets errors.npz with every frame's."""
+    from mbjax.convert import load as loading  # here, so that training does not need the converters
+
+    folder = writable(out)
+    model = loading.load(path, kinds=KINDS)
+    kind = "mesh" if isinstance(model, mesh.MeshNet) else "mesh_refine"
+    network = Network(model.config, kind, model.head_config)
+    evaluation = Evaluation(config, network, smpl.load(config.body))
+    if not len(evaluation):
+        raise ValueError(
+            "no source has a folder to evaluate on; give one, such as --config.sources.pw3d.dir=DIR"
+        )
+    graphdef, state = as_state(model)
+    devices = sharding.make_mesh(config.fsdp)
+    found = {name: evaluation.of_set(name, graphdef, state, devices) for name in evaluation.sets}
+    metrics = evaluation.metrics(found)
+    lines = [line for name, errors in found.items() for line in evaluation.table(name, errors)]
+    if folder:
+        for name, errors in found.items():
+            with written_beside(folder / f"errors_{name}.npz") as beside:
+                errors.save(beside)
+            lines.append(f"wrote {folder / f'errors_{name}.npz'}")
+    return Report("\n".join(lines), metrics)

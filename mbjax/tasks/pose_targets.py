@@ -1,0 +1,71 @@
+"""What the tasks that lift 2D to 3D share: input, target, mirror averaging, the optimizer.
+
+Shapes in names: B batch, T frames, J joints.
+"""
+
+import jax.numpy as jnp
+
+from mbjax.pose import skeleton
+from mbjax.training import optimizer
+
+
+def clean_input(xy_BxTxJx2):
+    """True 2D as a network's input: x, y, confidence 1. numpy or JAX."""
+    xp = skeleton.namespace(xy_BxTxJx2)
+    return xp.concat([xy_BxTxJx2, xp.ones_like(xy_BxTxJx2[..., :1])], axis=-1)
+
+
+def target(pose_BxTxJx3, root_relative: bool):
+    """Root-relative per frame, or with depth relative to the root of the first frame."""
+    if root_relative:
+        return skeleton.root_relative(pose_BxTxJx3)
+    return pose_BxTxJx3.at[..., 2].add(-pose_BxTxJx3[:, :1, :1, 2])
+
+
+def ramp(config, progress):
+    """0 before ramp_begin of the run, 1 from ramp_end on; without a ramp, 1 throughout."""
+    begin, end = config.ramp_begin, config.ramp_end
+    if end <= 0:
+        return 1.0
+    return jnp.clip((progress - begin) / max(end - begin, 1e-9), 0.0, 1.0)
+
+
+def loss_weights(config, progress) -> dict:
+    """The weights of losses.pose_loss at this share of the run."""
+    weights = dict(config.loss)
+    if config.ramp_end > 0:
+        # A small pose has a large gradient of the scale loss, which at the start would drown the
+        # others and leave it small; a heavy velocity loss would hold depth at zero.
+        for term, first in config.ramp_from.items():
+            weights[term] = first + (weights[term] - first) * ramp(config, progress)
+    return weights
+
+
+def mirror_averaged(model, x_BxTxJxC):
+    """The mean of the prediction and of the mirror image's, mirrored back."""
+    return (model(x_BxTxJxC) + skeleton.mirror(model(skeleton.mirror(x_BxTxJxC)))) / 2
+
+
+def release_optimizer(config, plan, trainable=None):
+    """AdamW as the config says: (transformation, schedule).
+
+    trainable: as in `Task`; the other parameters are neither updated nor decayed.
+    """
+    schedule = optimizer.learning_rate(
+        config.learning_rate,
+        config.rate_decay_per_epoch,
+        plan.epoch_starts(),
+        config.warmup_steps,
+        plan.total_steps if config.cosine else 0,
+    )
+    if trainable is None:
+        return optimizer.adamw(schedule, config.weight_decay, config.clip_norm), schedule
+
+    def group_of(path):
+        return "trained" if trainable(path) else optimizer.FROZEN
+
+    groups = {"trained": schedule}
+    return (
+        optimizer.adamw_in_groups(groups, group_of, config.weight_decay, config.clip_norm),
+        schedule,
+    )

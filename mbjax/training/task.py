@@ -1,0 +1,61 @@
+"""A task: which data, which network, which loss, which evaluation. `training.loop` runs any."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import optax
+from flax import nnx
+
+from mbjax.data.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSource:
+    """One source of training batches and what is done with them.
+
+    load: (records, rows, generator) -> {name: (rows, ...) array}, and len(load) records.
+    loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys are one per row,
+    progress runs from 0 to 1 over the training. labels, per_class: for batches of per_class
+    records of each of some classes, see `data.plan.Source`.
+    """
+
+    load: Callable
+    loss: Callable
+    batch_size: int
+    from_epoch: int = 0
+    steps_per_epoch: int = 0
+    until_epoch: int = 0
+    labels: Sequence[int] = ()
+    per_class: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """All that `training.loop.run` needs to know.
+
+    make_model: (nnx.Rngs) -> network. optimizer: (plan) -> (Optax transformation, schedule of the
+    rate, for the log). evaluate: (Evaluator) -> {metric: float}, or None. best: the metric by
+    which a checkpoint is the best. describe: what goes into a checkpoint about the network.
+    initial: new parameters -> those that a run starts from, numpy (an encoder's weights put in).
+    trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
+    the others alone as well (`optimizer.adamw_in_groups`).
+    """
+
+    name: str
+    make_model: Callable[[nnx.Rngs], nnx.Module]
+    sources: Mapping[str, TrainSource]
+    optimizer: Callable[[Plan], tuple[optax.GradientTransformation, optax.Schedule]]
+    describe: Mapping
+    evaluate: Callable | None = None
+    best: str | None = None
+    best_mode: str = "min"
+    initial: Callable[[dict], dict] | None = None
+    trainable: Callable[[tuple], bool] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """An evaluation's result: lines for a person, and the same as numbers for a program."""
+
+    text: str
+    metrics: Mapping

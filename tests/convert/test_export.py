@@ -1,0 +1,82 @@
+"""Programs for other runtimes: read back by them, they say what the model says."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from flax import nnx
+from jax import export as jax_export
+
+import mbjax
+from mbjax.cli import main
+from mbjax.convert import export
+from mbjax.convert import write as target
+from tests.recipes import weights as weight_recipes
+
+CONFIG = weight_recipes.SHALLOW
+# Any batch, the shortest and the longest clip, and what no program has seen before.
+SIZES = ((1, 1), (2, CONFIG.maxlen), (5, 3))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    target.to_file(weight_recipes.source(CONFIG, optimizer=False), str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return mbjax.load(checkpoint, verbose=False)
+
+
+def clips(size):
+    return np.random.default_rng(1).uniform(-1, 1, (*size, 17, 3)).astype(np.float32)
+
+
+def same(model, run):
+    compiled = nnx.jit(lambda model, x: model(x))
+    for size in SIZES:
+        x = clips(size)
+        # float32 of order 1: the same operations in another order.
+        np.testing.assert_allclose(run(x), np.asarray(compiled(model, x)), atol=1e-5)
+
+
+def test_stablehlo_is_the_model(tmp_path, capsys, checkpoint, model):
+    path = tmp_path / "model.stablehlo"
+    assert main(["export", checkpoint, "--out", str(path), "--format", "stablehlo"]) == 0
+    assert "any batch, 1 to 9 frames" in capsys.readouterr().out
+    read = jax_export.deserialize(bytearray(path.read_bytes()))
+    assert read.platforms == export.PLATFORMS
+    same(model, read.call)
+    with pytest.raises(ValueError, match="shapes"):
+        read.call(clips((1, CONFIG.maxlen + 1)))
+
+
+def test_onnx_is_the_model(tmp_path, checkpoint, model):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    path = tmp_path / "model.onnx"
+    assert main(["export", checkpoint, "--out", str(path), "--format", "onnx"]) == 0
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    same(model, lambda x: session.run(["pose"], {"keypoints": x})[0])
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]  # no weights beside it
+
+
+def test_a_program_that_says_something_else_is_not_written(tmp_path, monkeypatch, checkpoint):
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    out = tmp_path / "model.stablehlo"
+    assert main(["export", checkpoint, "--out", str(out), "--format", "stablehlo"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_are_told(tmp_path, capsys, monkeypatch, checkpoint):
+    out = ["--out", str(tmp_path / "m.onnx"), "--format", "onnx"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["export", checkpoint, *out]) == 1
+    assert "pip install 'mbjax[onnx]'" in capsys.readouterr().err
+    source = weight_recipes.source(CONFIG, optimizer=False)
+    with_head = dataclasses.replace(source.network, kind="mesh")
+    monkeypatch.setattr(type(source), "network", with_head, raising=False)
+    with pytest.raises(ValueError, match="kind 'mesh'; --format onnx takes the encoder"):
+        export.write(source, tmp_path / "m.onnx", "onnx")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,197 @@
+"""BVH files to clips: against positions by quaternions, and for files that are broken."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_prep.corpora import bvh
+from mbjax.motion.bvh_reader import read_bvh
+from mbjax.pose.skeleton import INDEX, JOINTS
+from tests.recipes import bvh as bvh_recipes
+from tests.recipes.corpora import run
+
+# The file keeps six decimals of a degree and seven of a second; float32 in the records.
+CLOSE = {"rtol": 0, "atol": 1e-5}
+UNIT = 0.0254 / 0.45
+
+
+def joints(places):
+    """The 17 joints (T, 17, 3) in camera axes and metres, put together by hand."""
+    p = dict(places)
+    middle, length = (p["Head"] + p["Head.end"]) / 2, 0.0
+    length = np.linalg.norm(p["Head.end"] - p["Head"], axis=1, keepdims=True)
+    ours = [
+        (p["LeftUpLeg"] + p["RightUpLeg"]) / 2,
+        p["RightUpLeg"], p["RightLeg"], p["RightFoot"],
+        p["LeftUpLeg"], p["LeftLeg"], p["LeftFoot"],
+        p["Spine"], p["Neck1"], middle + 0.6 * length * p["Head.ahead"], p["Head.end"],
+        p["LeftArm"], p["LeftForeArm"], p["LeftHand"],
+        p["RightArm"], p["RightForeArm"], p["RightHand"],
+    ]  # fmt: skip
+    return np.stack(ours, axis=1) * UNIT * [1, -1, -1]
+
+
+def test_positions_of_any_channel_order(tmp_path):
+    values = bvh_recipes.write(tmp_path / "a.bvh", 20)
+    motion = read_bvh(tmp_path / "a.bvh")
+    assert motion.fps == pytest.approx(120, rel=1e-4)  # a frame time of seven decimals
+    places, turns = motion.positions()
+    expected = bvh_recipes.positions(values)
+    for name in (*bvh_recipes.SKELETON, "Head.end"):
+        np.testing.assert_allclose(places[:, motion.place_of(name)], expected[name], atol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.det(turns), 1, rtol=1e-12, err_msg="rotations of float64, not mirrorings"
+    )
+
+
+def test_records_from_file_to_clip(tmp_path):
+    train = bvh_recipes.write(tmp_path / "walk.bvh", 401, seed=1)
+    test = bvh_recipes.write(tmp_path / "dance.bvh", 351, seed=2)
+    result = run(bvh.Bvh, tmp_path, frames=81, stride=30, test="dance")
+    # 400 frames at 120 after the calibration pose: 200 at 60.
+    starts = [record["first_frame"] for record in result.records["train"]]
+    assert starts == [0, 30, 60, 90]
+    # 175 frames in the test: two windows, and one for the last 13.
+    assert [record["first_frame"] for record in result.records["test"]] == [0, 81, 94]
+    assert result.frames == 375
+    assert result.seconds == pytest.approx(375 / 60)
+    for values, records, name in ((train, "train", "walk"), (test, "test", "dance")):
+        at_60 = joints(bvh_recipes.positions(values[1:]))[::2] * 0.298
+        for record in result.records[records]:
+            expected = at_60[record["first_frame"] :][:81].copy()
+            expected[..., [0, 2]] -= expected[:, :1, [0, 2]].mean(axis=0)
+            np.testing.assert_allclose(record["pose"], expected, **CLOSE)
+            assert record["pose"].dtype == np.float32
+            assert record["source"] == name
+            assert record["fps"] == 60
+            # Back in metres a thigh has the length that the file gives it.
+            thigh = record["pose"][:, INDEX["lknee"]] - record["pose"][:, INDEX["lhip"]]
+            metres = np.linalg.norm(thigh, axis=1) * record["metres_per_unit"]
+            offset = bvh_recipes.SKELETON["LeftLeg"][1]
+            np.testing.assert_allclose(metres, np.linalg.norm(offset) * UNIT, atol=1e-5)
+
+
+def test_any_frame_rate_keeps_time(tmp_path):
+    # 50 fps: 101 frames are 2 s, 121 frames at 60.
+    values = bvh_recipes.write(tmp_path / "a.bvh", 101, fps=50)
+    result = run(bvh.Bvh, tmp_path, frames=121, stride=1, drop_first_frame="no", repair=False)
+    (record,) = result.records["train"]
+    ours = joints(bvh_recipes.positions(values))
+    pose = record["pose"] / 0.298
+    # Every 6th frame at 60 is every 5th at 50; between them the motion is smooth: its slow waves
+    # bend by less than 2 mm in a frame.
+    moved = ours - pose[0, 0] - (ours[0, 0] - pose[0, 0])
+    moved = moved - (moved[0, 0] - pose[0, 0])
+    np.testing.assert_allclose(pose[::6], moved[::5], atol=2e-5)
+    between = np.linalg.norm(pose[3] - (moved[2] + moved[3]) / 2, axis=-1)
+    assert between.max() < 2e-3
+
+
+def test_own_naming(tmp_path):
+    values = bvh_recipes.write(tmp_path / "a.bvh", 90)
+    naming = json.loads(json.dumps(bvh.CMU))
+    naming["joints"]["nose"] = "Head"
+    naming["metres_per_unit"] = 0.01
+    naming["drop_first_frame"] = False
+    (tmp_path / "naming.json").write_text(json.dumps(naming))
+    result = run(bvh.Bvh, tmp_path, frames=45, naming=str(tmp_path / "naming.json"))
+    record = result.records["train"][0]
+    expected = joints(bvh_recipes.positions(values))[::2] / UNIT * 0.01 * 0.298
+    nose = bvh_recipes.positions(values)["Head"][::2] * [1, -1, -1] * 0.01 * 0.298
+    expected[:, INDEX["nose"]] = nose
+    expected[..., [0, 2]] -= expected[:, :1, [0, 2]].mean(axis=0)
+    np.testing.assert_allclose(record["pose"], expected, **CLOSE)
+
+    del naming["joints"]["head"]
+    (tmp_path / "naming.json").write_text(json.dumps(naming))
+    with pytest.raises(ValueError, match=r"naming .*naming.json: 'joints' lacks head"):
+        bvh.read_naming(str(tmp_path / "naming.json"))
+    with pytest.raises(FileNotFoundError, match="neither built in"):
+        bvh.read_naming("nobody.json")
+
+
+def smooth(frames, seed):
+    t = np.arange(frames)[:, None, None] / 120
+    rng = np.random.default_rng(seed)
+    shape = (1, len(JOINTS), 3)
+    return 0.5 * np.sin(rng.uniform(1, 8, shape) * t + rng.uniform(0, 6, shape))
+
+
+@given(st.integers(0, 99), st.integers(20, 80), st.integers(0, 16), st.floats(0.05, 0.3))
+@settings(max_examples=25, deadline=None)
+def test_jumps_are_found_and_only_they(seed, frame, joint, size):
+    motion = smooth(101, seed)
+    same, none = bvh.over_jumps(motion, 120.0)
+    assert none == []
+    np.testing.assert_array_equal(same, motion)
+
+    # The joint is elsewhere from one frame on: a step, no motion.
+    jumped = motion.copy()
+    jumped[frame + 1 :, joint] += [size, 0, 0]
+    repaired, jumps = bvh.over_jumps(jumped, 120.0)
+    assert jumps == [(frame, joint)]
+    step = np.linalg.norm(np.diff(repaired, axis=0), axis=-1)
+    # A line over 11 steps, plus what the waves move in one (4.3 m/s at most, at 120 fps).
+    assert step.max() < size / 11 + 0.05
+    far = np.abs(np.arange(101) - frame - 0.5) > 6
+    np.testing.assert_array_equal(repaired[far], jumped[far])
+    others = [j for j in range(17) if j != joint]
+    np.testing.assert_array_equal(repaired[:, others], jumped[:, others])
+
+
+def text_of(tmp_path, change):
+    bvh_recipes.write(tmp_path / "bad.bvh", 30)
+    path = tmp_path / "bad.bvh"
+    path.write_text(change(path.read_text()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "", "the file is empty"),
+        (lambda text: text[:300], "no line MOTION"),
+        (lambda text: text[: len(text) * 3 // 4], "cut off: 30 frames announced|numbers, the"),
+        (lambda text: text.replace("Frames: 30", "Frames: 0"), "no frames in it"),
+        (lambda text: text.replace("Frames: 30", "Frames: some"), "does not end in a number"),
+        (lambda text: text.replace("Xposition", "Wposition"), "channel 'Wposition' is not one"),
+        (lambda text: text.replace("}", "", 1), "braces"),
+        (lambda text: text.replace("OFFSET", "OFFSE", 1), "not expected in a skeleton"),
+        (lambda text: text[:-30] + "x\n", "line .*: "),
+        (lambda text: text.replace("18.", "nan.", 1).replace("nan.", "nan 0."), "numbers, the"),
+    ],
+)
+def test_broken_files_say_what_is_wrong(tmp_path, change, message):
+    path = text_of(tmp_path, change)
+    with pytest.raises(ValueError, match=message) as error:
+        read_bvh(path)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_files_are_named_and_the_rest_prepared(tmp_path):
+    def nan_in_row_12(text):
+        head, row, tail = text.partition("Frame Time")
+        lines = (row + tail).split("\n")
+        lines[13] = "nan" + lines[13][lines[13].index(" ") :]
+        return head + "\n".join(lines)
+
+    text_of(tmp_path, nan_in_row_12).rename(tmp_path / "nan.bvh")
+    text_of(tmp_path, lambda text: text.replace("Neck1", "Nacken")).rename(tmp_path / "named.bvh")
+    (tmp_path / "empty.bvh").write_text("")
+    bvh_recipes.write(tmp_path / "one_row.bvh", 1)
+    bvh_recipes.write(tmp_path / "good.BVH", 61)
+    result = run(bvh.Bvh, tmp_path, frames=30, stride=30)
+    assert [record["source"] for record in result.records["train"]] == ["good"]
+    found = {file: why for file, _, why, _ in result.left_out}
+    assert found["nan.bvh"] == "not a number in frame 12"
+    assert found["named.bvh"].startswith("no joint is called 'Neck1'")
+    assert found["empty.bvh"] == "the file is empty"
+    assert found["one_row.bvh"] == "no frames besides the calibration pose"
+
+
+def test_a_folder_without_motion_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing of bvh in .*expected there: \*\.bvh"):
+        run(bvh.Bvh, tmp_path)

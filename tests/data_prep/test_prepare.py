@@ -1,0 +1,297 @@
+"""`mbjax prepare`: whole datasets or none, kept parts, cards, and one line for every trouble."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep import parts, prepare
+from data_prep.corpora import bvh
+from data_prep.report import Report, summary
+from mbjax.data.records import RecordReader
+from tests.recipes import bvh as bvh_recipes
+
+OPTIONS = ["--frames", "30", "--stride", "30", "--test", "b"]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for seed, name in enumerate("abc"):
+        bvh_recipes.write(folder / f"{name}.bvh", 121, seed=seed)
+    return folder
+
+
+def command(raw, out, *options):
+    return prepare.main(["bvh", "--raw", str(raw), "--out", str(out), *OPTIONS, *options])
+
+
+def everything(folder):
+    return {str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def test_a_whole_dataset_with_its_card(raw, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert command(raw, out) == 0
+    assert everything(tmp_path) - {f"raw/{n}.bvh" for n in "abc"} == {
+        "out/1.0.0/card.json",
+        "out/1.0.0/dataset_info.json",
+        "out/1.0.0/features.json",
+        "out/1.0.0/bvh-test.tfrecord-00000-of-00001",
+        "out/1.0.0/bvh-train.tfrecord-00000-of-00001",
+    }
+    printed = capsys.readouterr().out
+    assert "clips: train 4, test 2" in printed
+    assert "read: 3 files, 180 frames of motion, 0.001 hours" in printed
+    card = json.loads((out / "1.0.0/card.json").read_text())
+    assert card["corpus"] == "bvh"
+    assert card["options"]["frames"] == 30
+    assert card["clips"] == {"test": 2, "train": 4}
+    (digest,) = [f["sha256"] for f in card["raw_files"] if f["name"] == "a.bvh"]
+    hashed = subprocess.run(
+        ["sha256sum", raw / "a.bvh"], capture_output=True, text=True, check=True
+    )
+    assert digest == hashed.stdout.split()[0]
+
+    # What training reads is what the corpus' own code makes.
+    options = bvh.BvhOptions(frames=30, stride=30)
+    reader = RecordReader(out, "train")
+    assert len(reader) == 4
+    (source,) = [s for s in bvh.Bvh.source_files(raw, options) if s.name == "c.bvh"]
+    made = {r["first_frame"]: r for _, r in bvh.Bvh.records(source, options, Report("c"))}
+    for record in (reader[i] for i in range(4)):
+        if record["source"] == "c":
+            expected = made.pop(int(record["first_frame"]))
+            np.testing.assert_array_equal(record["pose"], expected["pose"])
+            assert record["fps"] == 60
+    assert not made
+    # And TFDS itself reads it.
+    assert tfds.builder_from_directory(out / "1.0.0").info.splits["test"].num_examples == 2
+
+
+def test_run_again_keeps_what_is_there(raw, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert command(raw, out) == 0
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "make_part", None)  # calling it would fail
+        assert command(raw, out) == 0
+    assert "was there already" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+
+    assert command(raw, out, "--stride", "15") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 or error.strip().split("\n")[-1].startswith("error: ")
+    assert "holds something else" in error
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+    assert command(raw, out, "--stride", "15", "--overwrite") == 0
+    assert len(RecordReader(out, "train")) == 6
+
+
+def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path, capsys, monkeypatch):
+    out, made = tmp_path / "out", []
+    usual = parts.make_part
+
+    def stopped_at_b(corpus, source, options, path):
+        if source.name == "b.bvh":
+            raise KeyboardInterrupt
+        made.append(source.name)
+        usual(corpus, source, options, path)
+
+    monkeypatch.setattr(parts, "make_part", stopped_at_b)
+    assert command(raw, out) == 130
+    assert "finished parts are kept" in capsys.readouterr().err
+    assert not out.exists()
+    assert made == ["a.bvh"]
+
+    def counted(corpus, source, options, path):
+        made.append(source.name)
+        usual(corpus, source, options, path)
+
+    monkeypatch.setattr(parts, "make_part", counted)
+    assert command(raw, out) == 0
+    assert made == ["a.bvh", "b.bvh", "c.bvh"]
+    assert not (tmp_path / "out.parts").exists()
+    monkeypatch.undo()
+
+    # The same bytes as in one go.
+    assert command(raw, tmp_path / "at_once") == 0
+    for path in (out / "1.0.0").iterdir():
+        assert path.read_bytes() == (tmp_path / "at_once/1.0.0" / path.name).read_bytes()
+
+
+def test_parts_of_other_options_or_files_are_not_used(raw, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert command(raw, out) == 130
+    kept = {p.name for p in (tmp_path / "out.parts").rglob("*.npz")}
+    assert len(kept) == 3
+    bvh_recipes.write(raw / "a.bvh", 181, seed=9)
+    assert command(raw, out) == 0
+    assert len(RecordReader(out, "train")) == 3 + 2
+
+
+def test_killed_while_writing_leaves_nothing_that_looks_whole(raw, tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "import os, sys\n"
+        "from data_prep import prepare\n"
+        "prepare._put = lambda *_: os._exit(9)\n"  # as a power cut at the worst moment
+        "prepare.main(sys.argv[1:])\n"
+    )
+    arguments = ["bvh", "--raw", str(raw), "--out", str(out), *OPTIONS]
+    here = Path(prepare.__file__).parents[1]
+    killed = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=here, capture_output=True, check=False
+    )
+    assert killed.returncode == 9
+    assert not out.exists()
+    with pytest.raises(FileNotFoundError, match="make one with 'mbjax prepare"):
+        RecordReader(out, "train")
+    assert command(raw, out) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "raw"]
+
+
+@pytest.mark.parametrize("stage", ["part", "shard"])
+def test_full_disk_leaves_no_dataset(raw, tmp_path, stage):
+    # A file may grow to so many bytes and no further: a part has 14 kB, a shard 25 kB.
+    limit = 10_000 if stage == "part" else 20_000
+    code = (
+        "import resource, sys\n"
+        "from data_prep import prepare\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(prepare.main(sys.argv[1:]))\n"
+    )
+    out = tmp_path / "out"
+    arguments = ["bvh", "--raw", str(raw), "--out", str(out), *OPTIONS]
+    here = Path(prepare.__file__).parents[1]
+    full = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=here, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert full.returncode == 1, full.stderr
+    last = full.stderr.strip().split("\n")[-1]
+    assert last.startswith("error: no room to write")
+    assert "make room and run again" in last
+    assert "Traceback" not in full.stderr
+    assert not out.exists()
+    assert not (tmp_path / "out.incomplete").exists()
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert command(raw, out) == 0  # with room again
+
+
+def test_no_room_is_told_from_other_trouble(raw, tmp_path, capsys, monkeypatch):
+    def fails(number):
+        def write_part(*_):
+            raise OSError(number, os.strerror(number), "x")
+
+        return write_part
+
+    monkeypatch.setattr(parts, "write_part", fails(errno.ENOSPC))
+    assert command(raw, tmp_path / "out") == 1
+    assert "error: no room to write" in capsys.readouterr().err
+    monkeypatch.setattr(parts, "write_part", fails(errno.EACCES))
+    assert command(raw, tmp_path / "out") == 1
+    assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bvh", "--raw", "nowhere", "--out", "out"], "raw folder nowhere does not exist"),
+        (["bvh", "--raw", "empty", "--out", "out"], "nothing of bvh in empty; expected there"),
+        (["posetrack", "--raw", "empty", "--out", "out"], "nothing of posetrack in empty"),
+        (["bvh", "--raw", "broken", "--out", "out"], "nothing of bvh could be used"),
+        (["bvh", "--raw", "broken", "--out", "file"], "file is a file; give a folder"),
+        (["bvh", "--raw", "broken", "--out", "out", "--naming", "x"], "x does not exist"),
+    ],
+)
+def test_trouble_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/a.bvh").write_text("HIERARCHY")
+    (tmp_path / "file").write_text("")
+    assert prepare.main(arguments) == 1
+    last = capsys.readouterr().err.strip().split("\n")[-1]
+    assert last.startswith("error: ")
+    assert said in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_usage(capsys):
+    for arguments in ([], ["unknown"], ["bvh", "--raw", "x"], ["bvh", "--fps", "many"]):
+        with pytest.raises(SystemExit) as stopped:
+            prepare.main(arguments)
+        assert stopped.value.code == 2
+    for name in prepare.CORPORA:
+        with pytest.raises(SystemExit) as stopped:
+            prepare.main([name, "--help"])
+        assert stopped.value.code == 0
+        assert "Expected in RAW:" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_builder_alone_writes_the_same_records(raw, tmp_path):
+    """What `tfds build` runs: the class with a manual folder, without parts."""
+    from data_prep.corpus import Settings
+
+    assert command(raw, tmp_path / "out") == 0
+    settings = Settings(name="mine", options={"frames": 30, "stride": 30, "test": "b"})
+    builder = bvh.Bvh(data_dir=tmp_path / "tfds", config=settings)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=raw))
+    for split in ("train", "test"):
+        ours, theirs = (RecordReader(d, split) for d in (tmp_path / "out", builder.data_path))
+        assert len(ours) == len(theirs)
+        for i in range(len(ours)):
+            for name, value in ours[i].items():
+                np.testing.assert_array_equal(theirs[i][name], value)
+
+
+def test_parts_come_back_as_they_were(tmp_path):
+    rng = np.random.default_rng(0)
+    records = [
+        (f"k{i}", {
+            "keypoints": rng.random((1 + i % 2, 5 + i, 17, 3)).astype(np.float32),
+            "source": "é" * i, "label": i, "fps": 0.5,
+        })
+        for i in range(4)
+    ]  # fmt: skip
+    report = Report("x")
+    report.leave_out("y", "z", 3)
+    parts.write_part(tmp_path / "train" / "p.npz", records, report)
+    parts.write_part(tmp_path / "train" / "q.npz", [], Report("none"))
+    back = list(parts.read_parts(tmp_path / "train"))
+    assert [key for key, _ in back] == [key for key, _ in records]
+    for (_, one), (_, two) in zip(back, records, strict=True):
+        assert set(one) == set(two)
+        for name, value in two.items():
+            np.testing.assert_array_equal(one[name], value)
+            assert type(one[name]) is type(value)
+    assert parts.read_report(tmp_path / "train" / "p.npz") == report
+
+
+def test_summary_counts_everything_and_names_the_first():
+    reports = []
+    for i in range(7):
+        report = Report(f"file{i}", clips=2)
+        report.read(600, 60)
+        report.leave_out("clip 3", "not a number in pose")
+        report.note("neutral body used")
+        reports.append(report)
+    reports[0].leave_out("", "the file is empty", 4)
+    lines = summary(reports, {"train": 14}).split("\n")
+    assert lines[0] == "clips: train 14"
+    assert lines[1] == "read: 7 files, 4,200 frames of motion, 0.019 hours"
+    assert "left out: 7 (not a number in pose)" in lines
+    assert "  file0: clip 3" in lines
+    assert "  and 2 more, listed in card.json" in lines
+    assert "left out: 4 (the file is empty)" in lines
+    assert "note: neutral body used (7)" in lines

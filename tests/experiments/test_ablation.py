@@ -1,0 +1,161 @@
+import csv
+import json
+
+import pytest
+
+from mbjax import configuration
+from mbjax.cli import main
+from mbjax.experiments import ablation
+from mbjax.training import loop
+from mbjax.training.workdir import claim_workdir
+
+REAL = ablation.Corpora("H", "A", "P", "I")
+
+
+def test_table_6_is_the_paper_s():
+    """Structure, fusion and sizes of every row, and as many attention blocks from a to f."""
+    found = {}
+    for row in "abcdefghijk":
+        model = configuration.load(f"configs/ablation.py:{row}", []).model
+        found[row] = (model.structure, model.fusion, model.depth, model.num_heads, model.dim_rep)
+        small = configuration.load(f"configs/ablation.py:sample_{row}", []).model
+        assert (small.structure, small.fusion) == found[row][:2]
+        for sizes in (model, small):
+            assert sizes.dim_feat % sizes.num_heads == 0
+    two, design = ("st+ts", "adaptive"), ("st+ts", "adaptive", 5, 8, 512)
+    assert found["f"] == design and found["e"] == ("st+ts", "average", 5, 8, 512)
+    assert [found[r][0] for r in "abcd"] == ["st", "ts", "s+t", "st-attention"]
+    assert {found[r][2] for r in "abcd"} == {10}, "half the attentions a level, twice the levels"
+    assert found["g"] == (*two, 4, 8, 512) and found["h"] == (*two, 6, 8, 512)
+    assert found["i"][3] == 6 and found["j"][3] == 10 and found["k"][4] == 256
+    paper = {row: arm.paper for row, arm in ablation.SUITES["architecture"].arms.items()}
+    assert paper["f"] == min(paper.values()) == 39.2 and paper["c"] == 41.8
+
+
+@pytest.mark.parametrize("suite", ablation.SUITES)
+@pytest.mark.parametrize("corpora", [ablation.Corpora(), REAL], ids=["sample", "real"])
+def test_every_arm_has_its_configs(suite, corpora):
+    for arm in ablation.SUITES[suite].arms.values():
+        pose = ablation.pose_config(suite, arm, corpora)
+        assert pose.task == "pose3d" and pose.evaluation.dir == (corpora.h36m or "sample:pairs")
+        ablation.within(pose, 40)
+        assert pose.epochs * sum(s.steps_per_epoch for s in pose.sources.values() if s.dir) == 40
+        if arm.pretrain is None:
+            continue
+        config = ablation.pretrain_config(arm, corpora, pose.model)
+        assert config.model == pose.model
+        if corpora.real:
+            assert config.sources.amass.dir == "A" and config.sources.h36m.dir == "H"
+        kinds = {s.kind for s in config.sources.values() if s.dir}
+        assert kinds == ({"3d", "2d"} if arm.with_2d else {"3d"})
+
+
+def test_pretraining_arms_add_one_thing_after_another():
+    def what(name, suite="pretraining"):
+        arm = ablation.SUITES[suite].arms[name]
+        model = ablation.pose_config(suite, arm, ablation.Corpora()).model
+        config = ablation.pretrain_config(arm, ablation.Corpora(), model)
+        two_d = any(s.kind == "2d" and s.dir for s in config.sources.values())
+        return config.noise, config.mask_joints, config.mask_frames, two_d
+
+    assert what("plain") == (False, 0, 0, False)
+    assert what("noise") == (True, 0, 0, False)
+    assert what("mask") == (True, 0.05, 0.1, False)
+    assert what("2d") == (True, 0.05, 0.1, True)
+    noise, joints, frames, _ = what("45", "mask")
+    assert noise and joints == pytest.approx(0.15) and frames == pytest.approx(0.30)
+
+
+def test_a_shorter_run_keeps_the_curriculum_in_its_place():
+    config = configuration.load("configs/pretrain.py:tiny", [])
+    shares = {n: s.steps_per_epoch * (config.epochs - s.from_epoch)
+              for n, s in config.sources.items()}  # fmt: skip
+    before = {n: s.from_epoch / config.epochs for n, s in config.sources.items()}
+    ablation.within(config, 4000)
+    steps = {n: s.steps_per_epoch * (config.epochs - s.from_epoch)
+             for n, s in config.sources.items()}  # fmt: skip
+    assert sum(steps.values()) == pytest.approx(4000, rel=0.05)
+    for name, source in config.sources.items():
+        assert source.from_epoch / config.epochs == pytest.approx(before[name], abs=0.05)
+        share = steps[name] / sum(steps.values())
+        assert share == pytest.approx(shares[name] / sum(shares.values()), abs=0.02)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Instead of training: notes which runs there were, and gives an error by seed."""
+    begun = []
+
+    def run(config, make_task, folder, say=None):
+        folder.mkdir(parents=True)
+        claim_workdir(folder, config)
+        (folder / "checkpoints" / "2").mkdir(parents=True)
+        begun.append((folder.name, config.get("init", ""), config.seed))
+        error = 100.0 + config.seed - (50 if config.get("init") else 0)
+        with (folder / "metrics.jsonl").open("w") as file:
+            for step in (1, 2):
+                row = {"kind": "evaluate", "step": step, "mpjpe_mm": error + 2 - step}
+                file.write(json.dumps(row) + "\n")
+        return loop.Result({}, None, 2, {"mpjpe_mm": error, "p_mpjpe_mm": error / 2}, 0.0)
+
+    monkeypatch.setattr(loop, "run", run)
+    return begun
+
+
+def test_a_suite_is_run_once_and_reported(trainings, tmp_path, capsys):
+    words = ["ablate", "finetune", "--budget", "40", "--seeds", "2", "--workdir", str(tmp_path)]
+    assert main(words) == 0
+    assert trainings == [
+        ("scratch-seed0", "", 0), ("scratch-seed1", "", 1),
+        ("pretrained-seed0", "tiny", 0), ("pretrained-seed1", "tiny", 1),
+    ]  # fmt: skip
+    out = capsys.readouterr().out
+    assert "one person's 60 seconds" in out and "| 100.5 ± 0.7 |" in out and "39.2" in out
+    with (tmp_path / "table.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[2][2] == "50.5 ± 0.7" and rows[2][-1] == "37.5"
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert table["rows"][0]["runs"][1]["curve_mm"] == [102.0, 101.0]
+    assert (tmp_path / "plot.png").stat().st_size > 5000
+    assert main(words) == 0 and len(trainings) == 4, "finished arms are not run again"
+    # A result of other settings is not taken for this one's.
+    assert main([*words[:3], "80", *words[4:]]) == 1
+    assert "belongs to another config" in capsys.readouterr().err
+
+
+def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
+    trainings, tmp_path, monkeypatch
+):
+    from mbjax.tasks.pose3d import task as pose3d
+    from mbjax.training.task import Report
+
+    monkeypatch.setattr(
+        pose3d, "evaluate_checkpoint", lambda config, path: Report("", {"mpjpe_mm": 77.0})
+    )
+    rows = ablation.run("mask", 40, tmp_path, seeds=2, arms=("0", "75"))
+    assert [name for name, *_ in trainings] == [
+        "pretrain-0", "0-seed0", "0-seed1", "pretrain-75", "75-seed0", "75-seed1",
+    ]  # fmt: skip
+    assert trainings[1][1] == str(tmp_path / "pretrain-0")
+    assert rows[0]["before_finetuning_mm"] == 77 and rows[0]["mpjpe_mm"] == 50.5
+    assert "77.0" in (tmp_path / "table.md").read_text()
+    ablation.run("mask", 40, tmp_path, seeds=2, arms=("0", "75"))
+    assert len(trainings) == 6
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["shape", "--budget", "40"], "no suite named 'shape'; there are: finetune, frozen"),
+        (["mask", "--budget", "40", "--arms", "20"], "mask has no arm '20'; it has: 0, 15"),
+        (["mask", "--budget", "1"], "budget 1, seeds 1: at least 20 steps"),
+        (["mask", "--budget", "40", "--amass", "x"], "real corpora need --h36m DIR as well"),
+        (["frozen", "--budget", "40", "--h36m", "x"], "give --init"),
+        (["pretraining", "--budget", "40", "--h36m", "x", "--arms", "2d"], "needs --posetrack or"),
+        (["architecture", "--budget", "40", "--h36m", "no/such"], "no/such does not exist"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, capsys, words, message):
+    assert main(["ablate", *words, "--workdir", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error

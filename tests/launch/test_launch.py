@@ -1,0 +1,178 @@
+"""What starts runs elsewhere: the scripts are sound, say what they miss, and print what they do."""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from mbjax.devices.cluster import _TPU_PORT
+from mbjax.training.preemption import EXIT_START_AGAIN
+from mbjax.training.run_log import read_metrics
+from tests.recipes.settings import ROOT, TINY_SETTINGS
+
+LAUNCH = ROOT / "launch"
+COMMAND = ["pretrain", "--config", "configs/pretrain.py:mb", "--config.save_every=500 steps"]
+POD = {
+    "PROJECT": "project", "ZONE": "zone", "TPU_NAME": "slice", "ACCELERATOR_TYPE": "v5litepod-16",
+    "RUNTIME_VERSION": "v2-alpha-tpuv5-lite", "SHARED": "10.0.0.2:/share", "DATA": "gs://b/data",
+}  # fmt: skip
+GKE = {
+    "RUN_NAME": "mb", "IMAGE": "registry/mbjax:1", "ACCELERATOR": "tpu-v5-lite-podslice",
+    "TOPOLOGY": "4x4", "HOSTS": "4", "CHIPS_PER_HOST": "4", "CLAIM": "shared",
+}  # fmt: skip
+SLURM = {"MBJAX_ENV": "/env", "MBJAX_WORKDIR": "/shared/runs/mb"}
+SCRIPTS = [
+    ("tpu_pod.sh", POD, ["--dry-run", "--", *COMMAND]),
+    ("gke.sh", GKE, ["--dry-run", "--", *COMMAND]),
+    ("slurm.sbatch", SLURM, ["--dry-run", *COMMAND]),
+]
+
+
+def script(name, variables, arguments):
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", **variables}
+    return subprocess.run(
+        ["bash", LAUNCH / name, *arguments], env=environment, capture_output=True, text=True
+    )
+
+
+def test_scripts_are_shellcheck_clean_and_strict():
+    files = [*LAUNCH.glob("*.sh"), LAUNCH / "slurm.sbatch"]
+    binary = pathlib.Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([binary, *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert all("set -euo pipefail" in file.read_text() for file in files)
+
+
+@pytest.mark.parametrize("name, variables, arguments", SCRIPTS)
+def test_every_variable_is_asked_for_by_name(name, variables, arguments):
+    for missing in variables:
+        without = {k: v for k, v in variables.items() if k != missing}
+        done = script(name, without, arguments)
+        assert done.returncode == 2 and f"set {missing}\n" in done.stderr + "\n"
+        assert "unbound" not in done.stderr
+
+
+@pytest.mark.parametrize("name, variables, arguments", SCRIPTS)
+def test_dry_run_prints_the_command_quoted_and_does_nothing(name, variables, arguments):
+    done = script(name, variables, arguments)
+    assert done.returncode == 0, done.stderr
+    if name == "gke.sh":
+        (container,) = containers(yaml.safe_load(done.stdout))
+        assert container["args"] == COMMAND
+        return
+    lines = [line for line in done.stdout.splitlines() if "mbjax" in line and "pretrain" in line]
+    words = shlex.split(lines[0])
+    if name == "tpu_pod.sh":
+        assert "--worker=all" in words
+        inner = next(word for word in words if word.startswith("--command="))
+        words = shlex.split(inner.removeprefix("--command="))
+        assert words[-6:] == [POD["SHARED"], POD["DATA"], *COMMAND]
+    else:
+        assert words[-6:] == [*COMMAND, "--workdir", SLURM["MBJAX_WORKDIR"]]
+        assert words[0] == "srun" and "scontrol requeue" in done.stdout
+
+
+def containers(jobset):
+    return jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"]
+
+
+def test_jobset_has_a_process_for_each_host_and_starts_again_on_status_75():
+    jobset = yaml.safe_load(script("gke.sh", GKE, ["--dry-run", "--", *COMMAND]).stdout)
+    assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    (job,) = jobset["spec"]["replicatedJobs"]
+    spec = job["template"]["spec"]
+    assert spec["completions"] == spec["parallelism"] == 4 and spec["backoffLimit"] == 0
+    assert spec["completionMode"] == "Indexed"
+    by_status, by_condition = spec["podFailurePolicy"]["rules"]
+    (container,) = containers(jobset)
+    assert by_status["action"] == by_condition["action"] == "FailJob"
+    assert by_status["onExitCodes"] == {
+        "containerName": container["name"], "operator": "In", "values": [EXIT_START_AGAIN],
+    }  # fmt: skip
+    assert by_condition["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    policy = jobset["spec"]["failurePolicy"]
+    assert policy["rules"] == [
+        {
+            "action": "RestartJobSetAndIgnoreMaxRestarts",
+            "onJobFailureReasons": ["PodFailurePolicy"],
+        }
+    ]
+    pod = spec["template"]["spec"]
+    assert pod["restartPolicy"] == "Never" and pod["terminationGracePeriodSeconds"] >= 60
+    assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "4x4"
+    assert container["resources"]["limits"]["google.com/tpu"] == 4
+    assert container["ports"] == [{"containerPort": _TPU_PORT}]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+    assert "${" not in json.dumps(jobset)
+
+
+def test_slurm_signals_before_the_limit_and_requeues():
+    text = (LAUNCH / "slurm.sbatch").read_text()
+    options = dict(re.findall(r"#SBATCH --([\w-]+)=?(\S*)", text))
+    name, seconds = options["signal"].split("@")
+    assert name == "TERM" and int(seconds) >= 60 and "requeue" in options
+    assert options["ntasks-per-node"] == "1", "one process has all devices of its node"
+    assert f"-eq {EXIT_START_AGAIN} " in text
+
+
+def test_versions_are_pinned_as_tested():
+    from importlib import metadata
+
+    for line in (LAUNCH / "constraints.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.split("==")
+            assert metadata.version(name).split(".")[:2] == version.split(".")[:2], line
+
+
+# --- launch/local.py --------------------------------------------------------------------------
+
+
+def local(workdir, *options, settings=()):
+    return [
+        sys.executable, str(LAUNCH / "local.py"), *options, "--", "pretrain", "--config",
+        "configs/pretrain.py:tiny", "--workdir", str(workdir), *TINY_SETTINGS,
+        "--config.sources.annotated.dir=", "--config.model.structure=st", *settings,
+    ]  # fmt: skip
+
+
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
+
+@pytest.mark.slow
+def test_local_processes_stop_together_and_continue(tmp_path):
+    workdir = tmp_path / "run"
+    settings = ["--config.epochs=4000", "--config.save_every="]
+    process = subprocess.Popen(
+        local(workdir, "--processes", "2", settings=settings), env=ENVIRONMENT, cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not read_metrics(workdir):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == EXIT_START_AGAIN, output
+    for number in (0, 1):
+        assert re.search(rf"\[{number}\] mbjax pretrain: stopped at step \d+, saved", output)
+    assert "[0] pretrain: 2 processes, 2 cpu devices" in output and "[1] pretrain:" not in output
+
+
+def test_local_ends_all_when_one_fails_and_says_its_status(tmp_path):
+    (tmp_path / "file").write_text("")
+    begun = time.monotonic()
+    done = subprocess.run(
+        local(tmp_path / "file" / "run", "--processes", "2", "--grace", "3"),
+        env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and time.monotonic() - begun < 120
+    assert "cannot be made" in done.stderr

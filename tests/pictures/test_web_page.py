@@ -1,0 +1,203 @@
+"""The page of a motion, in headless Chromium: it plays, stops, turns, and asks for nothing."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from mbjax.pictures import scene, web_page
+from tests.motion.test_files import motion, person
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+# Sums up what the canvas shows: pixels of the right limbs' red, of the left limbs' blue.
+_HELPERS = """
+const inked = () => {
+  const all = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+  let red = 0, blue = 0;
+  for (let i = 0; i < all.length; i += 4) {
+    if (all[i] === 214 && all[i + 1] === 39 && all[i + 2] === 40) red++;
+    if (all[i] === 31 && all[i + 1] === 119 && all[i + 2] === 180) blue++;
+  }
+  return [red, blue];
+};
+const scrub = (frame) => {
+  byId("time").value = frame;
+  byId("time").dispatchEvent(new Event("input"));
+};
+window.errors = [];
+window.onerror = (message) => errors.push(String(message));
+"""
+
+
+class Browser:
+    """Chromium at the other end of two pipes, by the DevTools protocol: JSON between zero bytes."""
+
+    def __init__(self, profile):
+        out_of_browser, ours_in = os.pipe()
+        into_browser, ours_out = os.pipe()
+        command = [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", f"--user-data-dir={profile}", "--window-size=800,600",
+            "--remote-debugging-pipe",
+        ]  # fmt: skip
+        # The protocol is spoken on descriptors 3 and 4.
+        redirected = f'exec "$@" 3<&{into_browser} 4>&{ours_in}'
+        self.process = subprocess.Popen(
+            ["bash", "-c", redirected, "bash", *command], pass_fds=(into_browser, ours_in),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(into_browser)
+        os.close(ours_in)
+        self._in, self._out = os.fdopen(out_of_browser, "rb"), os.fdopen(ours_out, "wb")
+        self._number, self._session, self.requests = 0, None, []
+
+    def open(self, url):
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        found = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = found["sessionId"]
+        self.call("Network.enable")
+        self.call("Page.navigate", url=url)
+        while self.js("document.readyState + (typeof motion)") != "completeobject":
+            pass
+
+    def call(self, method, **params):
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        self._out.write(json.dumps(message).encode() + b"\0")
+        self._out.flush()
+        while True:
+            answer = self._read()
+            if answer.get("method") == "Network.requestWillBeSent":
+                self.requests.append(answer["params"]["request"]["url"])
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def _read(self):
+        content = b""
+        while not content.endswith(b"\0"):
+            byte = self._in.read(1)
+            assert byte, "Chromium is gone"
+            content += byte
+        return json.loads(content[:-1])
+
+    def js(self, expression):
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def mouse(self, kind, x, y, **more):
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", **more)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self._in.close()
+        self._out.close()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (Debian's package chromium)")
+    browser = Browser(tmp_path / "profile")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def shown():
+    return scene.of_motion(motion(person(1), person(2, frames=12, first=10, seed=1)))
+
+
+def wait_for(browser, expression, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if browser.js(expression):
+            return
+    raise AssertionError(f"never {expression}: {browser.js('JSON.stringify(view)')}")
+
+
+def test_page_plays_stops_and_turns(tmp_path, shown, browser):
+    page = tmp_path / "motion.html"
+    web_page.write(shown, page, 25.0, "</script><b>a & b")
+    browser.open(page.as_uri())
+    browser.js(_HELPERS)
+    assert browser.js("view.playing")
+    wait_for(browser, "view.frame > 2")
+    browser.js("byId('play').click()")
+    stopped = browser.js("view.frame")
+    time.sleep(0.3)
+    assert browser.js("view.frame") == stopped and not browser.js("view.playing")
+
+    browser.js("scrub(3)")
+    assert browser.js("byId('clock').textContent").split() == ["frame", "7", "0.28", "s"]
+    faint = browser.js("inked()")  # a frame that was missed and is interpolated
+    browser.js("scrub(2)")
+    assert min(browser.js("inked()")) > 100 > 2 * max(faint)
+    browser.js("scrub(3)")
+    before = browser.js("canvas.toDataURL()")
+    browser.js("scrub(20)")
+    assert browser.js("canvas.toDataURL()") != before
+    browser.js("scrub(3)")
+    assert browser.js("canvas.toDataURL()") == before
+
+    # Dragging turns it, by real mouse events; nothing happens after letting go.
+    browser.mouse("mousePressed", 300, 200, buttons=1, clickCount=1)
+    browser.mouse("mouseMoved", 380, 220, buttons=1)
+    browser.mouse("mouseReleased", 380, 220, clickCount=1)
+    browser.mouse("mouseMoved", 500, 300)
+    assert browser.js("view.yaw - start.yaw") == pytest.approx(0.8)  # 80 pixels
+    assert browser.js("canvas.toDataURL()") != before
+    browser.call("Input.dispatchMouseEvent", type="mouseWheel", x=300, y=200, deltaX=0, deltaY=-200)
+    wait_for(browser, "view.zoom > 1.1")
+
+    # From the front, x and y are the camera's; the second person comes in frame 6 of the page.
+    browser.js("byId('front').click(); scrub(6)")
+    both = browser.js("inked()")
+    browser.js("scrub(5)")
+    assert both[0] - browser.js("inked()")[0] > 50
+    at = browser.js(
+        "Array.from(pose.slice((6 * people + 1) * 51, (6 * people + 2) * 51))"
+        ".map((v) => v / motion.steps)"
+    )
+    centre, radius = shown.bounds()
+    expected = (shown.pose_FxMxJx3[6, 1] - centre) / radius * [1, -1, -1]
+    np.testing.assert_allclose(np.reshape(at, (17, 3)), expected, atol=2e-5)  # 16 bits
+    width, height = browser.js("[canvas.width, canvas.height]")
+    x, y, z = expected[0]
+    scale = 0.46 * min(width, height) * 4 / (4 - z)
+    drawn = browser.js(f"project({at[0]}, {at[1]}, {at[2]})")[:2]
+    np.testing.assert_allclose(drawn, [width / 2 + x * scale, height / 2 - y * scale], atol=0.1)
+
+    # At its end it begins again; the keyboard stops it.
+    browser.js("scrub(motion.frames - 1); byId('play').click()")
+    wait_for(browser, "view.frame < motion.frames - 1")
+    browser.js("byId('play').blur()")
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key=" ", text=" ")
+    assert not browser.js("view.playing")
+    assert browser.js("errors") == [] and browser.requests == [page.as_uri()]
+
+
+def test_page_stands_alone_and_is_small(tmp_path, shown):
+    path = tmp_path / "motion.html"
+    web_page.write(shown, path, 25.0, "</script><b>a & b")
+    text = path.read_text()
+    assert not re.search(r"https?:|src=|href=|@import|url\(", text)
+    assert "default-src 'none'" in text and "</script><b>" not in text
+    assert text.count("</script>") == 1 and "<title>&lt;/script&gt;&lt;b&gt;a &amp; b" in text
+    # 102 bytes of numbers are 136 of base64, for each of 2 persons and 25 frames.
+    assert len(text) < 25 * 2 * 140 + 10_000
+    assert [p.name for p in tmp_path.iterdir()] == ["motion.html"]

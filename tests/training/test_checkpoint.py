@@ -1,0 +1,107 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mbjax.devices import sharding
+from mbjax.training import checkpoint
+from mbjax.training.checkpoint import Checkpoints
+
+
+def make(step, seed=0, wide=64):
+    params = {
+        "blocks": {
+            i: {"w": jax.random.normal(jax.random.key(seed + i), (wide, 32))} for i in (0, 1)
+        }
+    }
+    state = {
+        "params": params,
+        "other": {"bn": {"mean": jnp.arange(4.0)}},
+        "opt_state": optax.adam(1e-3).init(params),
+    }
+    return state, {"step": step, "task": "test"}
+
+
+def abstract(state, sharding_of):
+    return jax.tree.map(
+        lambda leaf, leaf_sharding: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=leaf_sharding
+        ),
+        state,
+        sharding_of(state),
+    )
+
+
+def test_restores_bit_for_bit_onto_another_mesh(tmp_path):
+    """Written whole on one device, read split over four pairs."""
+    state, meta = make(5)
+    first = Checkpoints(tmp_path)
+    first.save(state, meta)
+    first.close()
+    mesh = sharding.make_mesh(fsdp=2)
+    target = abstract(state, lambda s: sharding.state_sharding(s, mesh))
+    found, found_meta = Checkpoints(tmp_path).restore(target)
+    assert found_meta == meta
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+        np.testing.assert_array_equal(a, b)
+    kernel = found["params"]["blocks"][0]["w"]
+    assert len({str(shard.index) for shard in kernel.addressable_shards}) == 2
+
+
+def test_keeps_the_newest_and_the_best(tmp_path):
+    manager = Checkpoints(tmp_path, keep=2, best="error_mm")
+    for step, error in ((1, 50.0), (2, 20.0), (3, None), (4, 30.0), (5, 40.0)):
+        state, meta = make(step)
+        manager.save(state, meta, {"error_mm": error} if error else None)
+        manager.wait()
+    assert manager.steps() == [2, 4, 5]
+    manager.close()
+
+
+def test_reads_without_knowing_the_network(tmp_path):
+    state, meta = make(7)
+    manager = Checkpoints(tmp_path)
+    manager.save(state, meta)
+    manager.close()
+    found, arrays = checkpoint.read(tmp_path)
+    assert found == meta and set(arrays) == {"params", "other"}
+    np.testing.assert_array_equal(
+        arrays["params"]["blocks"][1]["w"], state["params"]["blocks"][1]["w"]
+    )
+    assert checkpoint.find(tmp_path).name == "7" == checkpoint.find(tmp_path, "7").name
+
+
+def test_nothing_there_is_one_clear_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at .*expected a work folder"):
+        checkpoint.find(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        checkpoint.find(tmp_path / "not-there")
+
+
+def test_all_damaged_is_an_error_and_not_a_fresh_start(tmp_path):
+    state, meta = make(1)
+    manager = Checkpoints(tmp_path)
+    manager.save(state, meta)
+    manager.close()
+    for path in (tmp_path / "checkpoints" / "1" / "params").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    said = []
+    mesh = sharding.make_mesh()
+    target = abstract(state, lambda s: sharding.state_sharding(s, mesh))
+    with pytest.raises(ValueError, match="no checkpoint in .* can be read; move it away"):
+        Checkpoints(tmp_path).restore(target, said.append)
+    assert len(said) == 1 and "cannot be read" in said[0]
+
+
+def test_a_stopped_write_is_not_a_checkpoint(tmp_path):
+    """What a killed process leaves: a folder that Orbax has not renamed yet."""
+    state, meta = make(1)
+    manager = Checkpoints(tmp_path)
+    manager.save(state, meta)
+    manager.close()
+    half = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    (half / "params").mkdir(parents=True)
+    assert Checkpoints(tmp_path).steps() == [1]
+    assert checkpoint.find(tmp_path).name == "1"
