@@ -1,0 +1,1 @@
+"""The sample corpus that comes with the package."""

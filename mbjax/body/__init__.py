@@ -1,0 +1,1 @@
+"""SMPL-like bodies in numpy: reading, posing, fitting. May import pose."""

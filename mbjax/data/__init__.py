@@ -1,1 +1,4 @@
-"""From TFRecord shards to batches on the devices: records, plan, feed, augment, corrupt."""
+"""What fills a training batch: records, the plan (seed, step) -> clips, augmentation, noise.
+
+May import pose, devices, keypoints and motion.
+"""

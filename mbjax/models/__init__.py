@@ -1,1 +1,1 @@
-"""Networks: the DSTformer encoder and the heads that go on it."""
+"""The networks, in Flax: DSTformer and the nets with heads. May import pose and body."""

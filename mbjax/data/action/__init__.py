@@ -1,0 +1,1 @@
+"""Labelled recordings: records, clips cut from them, persons, augmentation. As room `data`."""

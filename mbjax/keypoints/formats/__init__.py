@@ -1,0 +1,1 @@
+"""Readers of the files that detectors write, one file a form."""

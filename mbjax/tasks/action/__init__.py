@@ -1,0 +1,1 @@
+"""Action recognition, from training to prediction along a recording."""

@@ -1,0 +1,1 @@
+"""SMPL mesh recovery and refinement."""

@@ -1,0 +1,1 @@
+"""One-shot action recognition by a metric embedding."""

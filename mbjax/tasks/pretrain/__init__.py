@@ -1,0 +1,1 @@
+"""Pretraining: 3D motion from corrupted 2D clips."""
