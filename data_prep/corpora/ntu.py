@@ -13,7 +13,8 @@ import numpy as np
 from data_prep import corpus, features
 from mbjax import safe_pickle
 from mbjax.data.action.clips import PERSONS, most_confident, track_two
-from mbjax.pose.skeleton import INDEX, from_layout
+from mbjax.keypoints.layouts import from_layout
+from mbjax.pose.skeleton import INDEX
 
 _FPS = 30.0
 _KEYPOINTS = 17

@@ -18,7 +18,8 @@ import tensorflow_datasets as tfds
 from data_prep import corpus, features, windows
 from data_prep.corpora.h36m import keypoints_by_image, pose_by_image
 from data_prep.weak_perspective import over_image
-from mbjax.pose.skeleton import LAYOUTS, NUM_JOINTS, from_layout
+from mbjax.keypoints.layouts import LAYOUTS, from_layout
+from mbjax.pose.skeleton import NUM_JOINTS
 
 _PER_MM = {"mm": 1.0, "m": 1000.0}
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from data_prep import corpus, features
 from data_prep.resampling import generator
+from mbjax.keypoints.layouts import from_layout
 from mbjax.pose.normalise import crop_scale
-from mbjax.pose.skeleton import ROOT, from_layout
+from mbjax.pose.skeleton import ROOT
 
 _KEYPOINTS = 17
 # The release's 306 of 30 frames x 17 keypoints.

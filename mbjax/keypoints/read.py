@@ -3,7 +3,7 @@
 N frames in which a person was seen, K keypoints of the file's layout, T frames, M persons.
 
 What is read (found out by structure and by the number of keypoints, see
-mbjax.pose.skeleton.LAYOUTS):
+mbjax.keypoints.layouts.LAYOUTS):
 - AlphaPose results and COCO results: a list of {image_id, keypoints (flat), score, idx};
 - MMPose predictions: {meta_info, instance_info: [{frame_id, instances: [...]}]}, and the lists
   that its inferencer writes;
@@ -23,16 +23,11 @@ import os
 
 import numpy as np
 
-from mbjax.keypoints import arrays as keypoint_arrays
-from mbjax.keypoints import tracking
-from mbjax.keypoints.formats import choose as keypoint_formats
+from mbjax.keypoints import layouts, tracking
+from mbjax.keypoints.arrays import from_array
+from mbjax.keypoints.formats.choose import open_source
+from mbjax.keypoints.layouts import LAYOUTS, WHOLE_BODY
 from mbjax.keypoints.tracking import Observation
-from mbjax.pose.skeleton import LAYOUTS
-
-_OF_COUNT = {17: ("h36m17", "coco17", "posetrack17"), 25: ("body25",), 26: ("halpe26",),
-             33: ("mediapipe33",)}  # fmt: skip
-# Whole-body layouts begin with a body layout: the rest, feet, face and hands, is left out.
-_WHOLE_BODY = {133: "coco17", 136: "halpe26"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,9 +41,10 @@ class Track:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Keypoints:
-    """All persons of a file. layout: a name in mbjax.pose.skeleton.LAYOUTS. fps: None if not said.
+    """All persons of a file.
 
-    notes: what a user should know, one line each.
+    layout: a name in mbjax.keypoints.layouts.LAYOUTS. fps: None if not known. notes: what a user
+    should know, one line each.
     """
 
     tracks: tuple[Track, ...]
@@ -71,14 +67,9 @@ def read(
     be told apart or is not known, NaN, a negative confidence.
     """
     where = "the array" if isinstance(source, np.ndarray) else str(source)
-    if layout is not None and layout not in LAYOUTS:
-        raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    layout = None if layout is None else layouts.named(layout)
     try:
-        found = (
-            keypoint_arrays.from_array(source)
-            if isinstance(source, np.ndarray)
-            else keypoint_formats.open_source(source)
-        )
+        found = from_array(source) if isinstance(source, np.ndarray) else open_source(source)
         return _settle(found, layout, image_size, where)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
@@ -93,9 +84,9 @@ def _settle(found, layout, image_size, where):
         raise ValueError(f"persons of {sorted(counts)} keypoints side by side; one layout a file")
     count = counts.pop()
     layout = layout or found.layout
-    if count in _WHOLE_BODY:
-        layout = layout or _WHOLE_BODY[count]
-        count = len(LAYOUTS[_WHOLE_BODY[count]][0])
+    if count in WHOLE_BODY:
+        layout = layout or WHOLE_BODY[count]
+        count = LAYOUTS[WHOLE_BODY[count]].count
         for o in observations:
             o.keypoints_Kx3 = o.keypoints_Kx3[:count]
     layout = _layout(count, layout)
@@ -133,23 +124,23 @@ def _check(observation):
 
 def _layout(count, layout):
     if layout:
-        expected = len(LAYOUTS[layout][0])
+        expected = LAYOUTS[layout].count
         if count != expected:
             raise ValueError(f"layout {layout} has {expected} keypoints, here are {count}")
         return layout
-    names = _OF_COUNT.get(count, ())
+    names = layouts.of_count(count)
     if len(names) == 1:
         return names[0]
     if names:
         raise ValueError(
             f"{count} keypoints could be {' or '.join(names)}; say which by layout= (--layout)"
         )
-    if count == len(LAYOUTS["coco18"][0]):
+    if count == LAYOUTS["coco18"].count:
         raise ValueError(
             "18 keypoints, and it is not OpenPose that wrote them; if they are those of its COCO "
             "model all the same, say so by layout='coco18' (--layout coco18)"
         )
-    known = ", ".join(f"{name} ({len(rule[0])})" for name, rule in LAYOUTS.items())
+    known = ", ".join(f"{name} ({one.count})" for name, one in LAYOUTS.items())
     raise ValueError(f"{count} keypoints are no layout known here; known: {known}")
 
 

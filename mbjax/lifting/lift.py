@@ -12,11 +12,12 @@ from flax import nnx
 
 from mbjax.keypoints import read as keypoint_files
 from mbjax.keypoints import tracking
+from mbjax.keypoints.layouts import from_layout
 from mbjax.keypoints.read import Keypoints
 from mbjax.lifting import camera, windows
 from mbjax.motion.motion import Motion, PersonMotion, stature
 from mbjax.pose.normalise import crop_scale
-from mbjax.pose.skeleton import ROOT, from_layout, mirror
+from mbjax.pose.skeleton import ROOT, mirror
 
 # What is taken where intrinsics are given and these are not.
 ASSUMED_HEIGHT = 1.70

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mbjax.keypoints import tracking
+from mbjax.keypoints import layouts, tracking
+from mbjax.keypoints.layouts import from_layout
 from mbjax.lifting.windows import there_and_back
-from mbjax.pose.skeleton import LAYOUTS, ROOT, from_layout, mirror
+from mbjax.pose.skeleton import ROOT, mirror
 
 _MIN_VISIBLE = 4
 
@@ -31,7 +32,7 @@ class Stream:
     come after one before its pose is given, 0 to window - 1; more is more accurate and later.
     hop: the network runs at every hop-th frame and its window gives hop poses, which divides the
     work by hop; at most lookahead + 1. flip: mean with the mirror image, at twice the work.
-    layout: of the keypoints, a name in mbjax.pose.skeleton.LAYOUTS.
+    layout: of the keypoints, a name in mbjax.keypoints.layouts.LAYOUTS.
 
     Where windows change from one to the next with hop > 1, poses fade from the older one's to the
     newer one's, as far as the older one has them: from a lookahead of 2 hop - 2 on, everywhere.
@@ -62,9 +63,9 @@ class Stream:
             raise ValueError(f"lookahead is {lookahead}; it is 0 to window - 1, {window - 1}")
         if not 1 <= hop <= lookahead + 1:
             raise ValueError(f"hop is {hop}; it is 1 to lookahead + 1, {lookahead + 1}")
-        if layout not in LAYOUTS:
-            raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
-        self.window, self.lookahead, self.hop, self.layout = window, lookahead, hop, layout
+        self.window, self.lookahead, self.hop = window, lookahead, hop
+        self.layout = layouts.named(layout)
+        self._K = layouts.LAYOUTS[self.layout].count
         self._flip = flip
         graphdef, self._state = nnx.split(model)
         self._forward = functools.partial(_forward, graphdef)
@@ -73,7 +74,7 @@ class Stream:
 
     def reset(self) -> None:
         """Forgets all frames, as for another person; what was compiled stays."""
-        self._buffer_LxKx3 = np.zeros((self.window, len(LAYOUTS[self.layout][0]), 3))
+        self._buffer_LxKx3 = np.zeros((self.window, self._K, 3))
         self._pushed = 0  # frames so far
         self._first = None  # the first in which somebody was seen
         self._poses = {}  # frame: pose, those that push may give
@@ -115,7 +116,7 @@ class Stream:
         return poses
 
     def _checked(self, keypoints):
-        K = len(LAYOUTS[self.layout][0])
+        K = self._K
         if keypoints is None:
             return np.zeros((K, 3))
         points = np.asarray(keypoints, np.float64)

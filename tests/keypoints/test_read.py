@@ -7,7 +7,7 @@ import pytest
 
 from mbjax.keypoints import read as keypoint_files
 from mbjax.keypoints import tracking
-from mbjax.pose import skeleton
+from mbjax.keypoints.layouts import LAYOUTS, from_layout
 
 CONFIDENCE = 0.9
 
@@ -28,7 +28,7 @@ def body(frames=12, x=300.0, speed=2.0):
 def keypoints(layout, **settings):
     """(T, K, 3) of the body in a layout; feet, ears and fingers, which nothing needs, at 0."""
     at = body(**settings)
-    names = skeleton.LAYOUTS[layout][0]
+    names = LAYOUTS[layout].names
     nothing = np.zeros_like(at["root"])
     xy = np.stack([at.get(name, nothing) for name in names], axis=1)
     return np.concatenate([xy, np.full((*xy.shape[:2], 1), CONFIDENCE)], axis=-1)
@@ -79,7 +79,7 @@ def write(tmp_path, data, name="results.json"):
 
 
 def joints(found, track=0):
-    return skeleton.from_layout(found.tracks[track].keypoints_NxKx3, found.layout)
+    return from_layout(found.tracks[track].keypoints_NxKx3, found.layout)
 
 
 @pytest.mark.parametrize(
@@ -425,8 +425,8 @@ def test_bad_arrays_and_folders(tmp_path):
         keypoint_files.read(np.ones((4, 18, 3)))
     with pytest.raises(ValueError, match="layout halpe26 has 26 keypoints, here are 17"):
         keypoint_files.read(np.ones((4, 17, 3)), layout="halpe26")
-    with pytest.raises(ValueError, match="unknown layout 'coco'; known"):
-        keypoint_files.read(np.ones((4, 17, 3)), layout="coco")
+    with pytest.raises(ValueError, match="unknown layout 'coco19'; known"):
+        keypoint_files.read(np.ones((4, 17, 3)), layout="coco19")
     with pytest.raises(ValueError, match="frame 1, keypoint 2: nan"):
         bad = np.ones((4, 17, 3))
         bad[1, 2, 0] = np.nan

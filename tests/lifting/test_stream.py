@@ -161,7 +161,7 @@ def test_other_layouts():
         ({"window": 10}, "window is 10; this model takes 1 to 9"),
         ({"lookahead": 9}, "lookahead is 9; it is 0 to window - 1, 8"),
         ({"lookahead": 2, "hop": 4}, "hop is 4; it is 1 to lookahead . 1, 3"),
-        ({"layout": "coco"}, "unknown layout 'coco'; known"),
+        ({"layout": "coco19"}, "unknown layout 'coco19'; known"),
     ],
 )
 def test_mistakes_are_told(model, options, message):

@@ -9,8 +9,8 @@ import numpy as np
 
 from mbjax.data.action.clips import PERSONS, most_confident
 from mbjax.keypoints import tracking
+from mbjax.keypoints.layouts import from_layout
 from mbjax.keypoints.read import Keypoints
-from mbjax.pose.skeleton import from_layout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

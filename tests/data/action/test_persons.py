@@ -5,7 +5,7 @@ import pytest
 
 from mbjax.data.action import persons
 from mbjax.keypoints import read as keypoint_files
-from mbjax.pose.skeleton import from_layout
+from mbjax.keypoints.layouts import from_layout
 
 
 def test_missed_frames_and_absent_persons():

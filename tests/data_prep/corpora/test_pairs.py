@@ -6,7 +6,8 @@ import pytest
 import scipy.io
 
 from data_prep.corpora import mpi_inf_3dhp, pairs
-from mbjax.pose.skeleton import JOINTS, LAYOUTS, root_relative
+from mbjax.keypoints.layouts import LAYOUTS
+from mbjax.pose.skeleton import JOINTS, root_relative
 from tests.recipes.corpora import run
 
 FOCAL, WIDTH, HEIGHT = 1500.0, 2048, 2048
@@ -61,7 +62,7 @@ def test_pairs(tmp_path):
 
 def test_pairs_in_another_layout_and_unit(tmp_path):
     pixels, pose = motion(10)
-    names = LAYOUTS["coco17"][0]
+    names = LAYOUTS["coco17"].names
     # Eyes and ears lie where the head is.
     places = [JOINTS.index(name) if name in JOINTS else JOINTS.index("head") for name in names]
     coco = np.concatenate([pixels[:, places], np.ones((10, 17, 1))], axis=-1)

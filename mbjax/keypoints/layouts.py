@@ -1,0 +1,135 @@
+"""Layouts of 2D keypoints: which keypoints a detector writes, and how they become the 17 joints.
+
+Shapes in names: K keypoints of a layout, J joints (17, mbjax.pose.skeleton.JOINTS). Works on numpy
+arrays and on JAX arrays alike.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from mbjax.pose.skeleton import JOINTS, namespace
+
+_COCO_NAMES = (
+    "nose", "leye", "reye", "lear", "rear", "lshoulder", "rshoulder", "lelbow", "relbow",
+    "lwrist", "rwrist", "lhip", "rhip", "lknee", "rknee", "lankle", "rankle",
+)  # fmt: skip
+_HALPE_NAMES = _COCO_NAMES + (
+    "head", "neck", "root", "lbigtoe", "rbigtoe", "lsmalltoe", "rsmalltoe", "lheel", "rheel",
+)  # fmt: skip
+_BODY25_NAMES = (
+    "nose", "neck", "rshoulder", "relbow", "rwrist", "lshoulder", "lelbow", "lwrist", "root",
+    "rhip", "rknee", "rankle", "lhip", "lknee", "lankle", "reye", "leye", "rear", "lear",
+    "lbigtoe", "lsmalltoe", "lheel", "rbigtoe", "rsmalltoe", "rheel",
+)  # fmt: skip
+_COCO18_NAMES = (
+    "nose", "neck", "rshoulder", "relbow", "rwrist", "lshoulder", "lelbow", "lwrist", "rhip",
+    "rknee", "rankle", "lhip", "lknee", "lankle", "reye", "leye", "rear", "lear",
+)  # fmt: skip
+_POSETRACK_NAMES = (
+    "nose", "neck", "head", "lear", "rear", "lshoulder", "rshoulder", "lelbow", "relbow",
+    "lwrist", "rwrist", "lhip", "rhip", "lknee", "rknee", "lankle", "rankle",
+)  # fmt: skip
+_MEDIAPIPE_NAMES = (
+    "nose", "leyeinner", "leye", "leyeouter", "reyeinner", "reye", "reyeouter", "lear", "rear",
+    "lmouth", "rmouth", "lshoulder", "rshoulder", "lelbow", "relbow", "lwrist", "rwrist",
+    "lpinky", "rpinky", "lindex", "rindex", "lthumb", "rthumb", "lhip", "rhip", "lknee", "rknee",
+    "lankle", "rankle", "lheel", "rheel", "lfoot", "rfoot",
+)  # fmt: skip
+
+_HIPS, _SHOULDERS = ("lhip", "rhip"), ("lshoulder", "rshoulder")
+_EYES = ("leye", "reye")
+_NO_TORSO = {"root": _HIPS, "neck": _SHOULDERS, "belly": (_HIPS, _SHOULDERS), "head": _EYES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """names: the keypoints in the order of a file. rules: {joint: keypoints whose mean it is}.
+
+    A joint without a rule is the keypoint of its own name; nested tuples are a mean of means. The
+    confidence of a mean is the mean of its keypoints', of the joints in `smaller_confidence` the
+    smallest. by_count: whether the number of keypoints alone tells the layout (or several).
+    """
+
+    names: tuple[str, ...]
+    rules: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+    smaller_confidence: tuple[str, ...] = ()
+    by_count: bool = True
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
+
+
+LAYOUTS = {
+    "h36m17": Layout(JOINTS),
+    "coco17": Layout(_COCO_NAMES, _NO_TORSO),
+    "halpe26": Layout(_HALPE_NAMES, {"belly": ("root", "neck")}),
+    # OpenPose's COCO model; its neck is computed, and by AlphaPose from other points than these.
+    # Others write 18 keypoints too.
+    "coco18": Layout(_COCO18_NAMES, _NO_TORSO, by_count=False),
+    "body25": Layout(_BODY25_NAMES, {"belly": ("root", "neck"), "head": _EYES}),
+    "posetrack17": Layout(
+        _POSETRACK_NAMES, {"root": _HIPS, "belly": (_HIPS, "neck")}, ("root", "belly")
+    ),
+    "mediapipe33": Layout(_MEDIAPIPE_NAMES, _NO_TORSO),
+}
+# Whole-body layouts begin with a body layout: the rest, feet, face and hands, is left out.
+WHOLE_BODY = {133: "coco17", 136: "halpe26"}
+# What people call them.
+ALIASES = {
+    "h36m": "h36m17", "human36m": "h36m17", "coco": "coco17", "halpe": "halpe26",
+    "openpose": "body25", "body_25": "body25", "posetrack": "posetrack17",
+    "posetrack18": "posetrack17", "mediapipe": "mediapipe33", "blazepose": "mediapipe33",
+}  # fmt: skip
+
+
+def named(layout: str) -> str:
+    """The name in LAYOUTS of a layout, given by that name or an alias; ValueError if unknown."""
+    name = ALIASES.get(str(layout).lower(), layout)
+    if name not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    return name
+
+
+def of_count(count: int) -> tuple[str, ...]:
+    """The layouts that a file of so many keypoints may have."""
+    return tuple(n for n, layout in LAYOUTS.items() if layout.by_count and layout.count == count)
+
+
+def from_layout(keypoints, layout: str):
+    """2D keypoints of another layout as the 17 joints.
+
+    keypoints (..., K, 2 or 3): x, y in any unit and, as a third channel, confidence.
+    layout: a name in LAYOUTS or ALIASES. Returns (..., 17, 2 or 3). ValueError on an unknown layout
+    or on a number of keypoints that is not the layout's.
+    """
+    layout = named(layout)
+    own = LAYOUTS[layout]
+    if keypoints.ndim < 2 or keypoints.shape[-2] != own.count or keypoints.shape[-1] not in (2, 3):
+        raise ValueError(
+            f"layout {layout} has {own.count} keypoints of 2 or 3 channels, got an array of shape "
+            f"{tuple(keypoints.shape)}"
+        )
+    xp = namespace(keypoints)
+    place = {name: i for i, name in enumerate(own.names)}
+
+    def mean(rule):
+        if isinstance(rule, str):
+            return keypoints[..., place[rule], :]
+        return sum(mean(part) for part in rule) / len(rule)
+
+    joints = []
+    for name in JOINTS:
+        rule = own.rules.get(name, name)
+        joint = mean(rule)
+        if name in own.smaller_confidence and keypoints.shape[-1] == 3:
+            confidence = xp.min(
+                xp.stack([keypoints[..., place[leaf], 2] for leaf in _leaves(rule)]), axis=0
+            )
+            joint = xp.concat([joint[..., :2], confidence[..., None]], axis=-1)
+        joints.append(joint)
+    return xp.stack(joints, axis=-2)
+
+
+def _leaves(rule):
+    return [rule] if isinstance(rule, str) else [leaf for part in rule for leaf in _leaves(part)]
