@@ -7,7 +7,7 @@ import mbjax
 from mbjax.lifting import lift as infer
 from mbjax.lifting.camera import place
 from mbjax.motion.motion import stature
-from tests.lifting.test_lift import _REST, make_model, smooth_keypoints
+from tests.recipes.lifting import REST, make_model, smooth_keypoints
 
 INTRINSICS = (1000.0, 1100.0, 640.0, 360.0)
 FRAMES = 90
@@ -16,7 +16,7 @@ FRAMES = 90
 def walk(frames=FRAMES):
     """(T, 17, 3) metres in the camera's space: somebody who passes and walks away, 4 to 6 m off."""
     rng = np.random.default_rng(0)
-    pose = np.concatenate([_REST / 100, 0.1 * rng.normal(size=(17, 1))], axis=1)
+    pose = np.concatenate([REST / 100, 0.1 * rng.normal(size=(17, 1))], axis=1)
     t = np.linspace(0, 1, frames)
     path = np.stack([2 * t - 1, 0.1 * np.sin(6 * t), 4 + 2 * t], axis=-1)
     return (pose - pose[0]) + path[:, None]

@@ -9,8 +9,8 @@ import mbjax
 from mbjax.lifting import stream as streaming
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.pose.skeleton import ROOT, root_relative
-from tests.keypoints.test_read import keypoints
-from tests.lifting.test_lift import make_model, smooth_keypoints
+from tests.recipes.keypoints import keypoints
+from tests.recipes.lifting import make_model, smooth_keypoints
 
 WINDOW = 9
 

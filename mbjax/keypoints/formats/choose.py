@@ -16,6 +16,7 @@ from mbjax.keypoints.formats import (
     named_arrays,
     openpose,
     rtmlib,
+    videopose3d,
 )
 from mbjax.keypoints.formats.json_values import read_json
 from mbjax.keypoints.formats.numpy_files import read_arrays
@@ -32,7 +33,7 @@ FORMS = {
         detectron2.read,
         rtmlib.read,
     ),
-    "numpy": (named_arrays.read,),
+    "numpy": (videopose3d.read, named_arrays.read),
 }
 
 
