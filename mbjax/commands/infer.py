@@ -159,12 +159,12 @@ def _open_video(args):
 
 def _fit_video(pictures, keypoints):
     """Keypoints that lie outside the video's pictures are of another one: it is not drawn."""
-    from mbjax.lifting import lift as infer
+    from mbjax.lifting.prepare import share_outside
 
     if pictures.video is None:
         return
     share = max(
-        infer.share_outside(track.keypoints_NxKx3, pictures.video.size)
+        share_outside(track.keypoints_NxKx3, pictures.video.size)
         for track in keypoints.tracks
     )
     if share > 0.5:

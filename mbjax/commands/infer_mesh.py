@@ -6,8 +6,8 @@ import sys
 import numpy as np
 
 from mbjax.body import smpl
-from mbjax.lifting import lift as infer
 from mbjax.lifting import mesh as body_motion
+from mbjax.lifting.prepare import clips_of
 from mbjax.motion import body_files as body_motion_files
 from mbjax.motion.files import DEFAULT_FPS
 from mbjax.pictures import bodies as draw_mesh
@@ -26,7 +26,7 @@ def run(args, keypoints, fps, model) -> int:
     if args.frame_step != 1:
         raise ValueError("--frame-step is for lifting nets; this is a mesh net")
     body = smpl.load(args.body)
-    clips, notes = infer.prepared(keypoints, args.person, args.pixel, args.image_size)
+    clips, notes = clips_of(keypoints, args.person, args.pixel, args.image_size)
     motions = body_motion.mesh_motion(model, clips, body, args.window)
     if args.obj and sum(len(one.frames_T) for one in motions) > _AT_MOST_OBJ:
         raise ValueError(f"--obj writes a file for each frame, {_AT_MOST_OBJ:,} at most")

@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 
 from mbjax.body.smpl import Smpl
-from mbjax.lifting import lift as infer
 from mbjax.lifting import windows
+from mbjax.lifting.prepare import Clip
 from mbjax.models import mesh
 from mbjax.motion.body_motion import BodyMotion
 from mbjax.pose.rotations import matrix_to_axis_angle, matrix_to_rot6d, rot6d_to_matrix
@@ -22,12 +22,12 @@ WINDOW = 16  # frames that the release trains mesh nets on
 
 def mesh_motion(
     model: mesh.MeshNet,
-    clips: list[infer.Clip],
+    clips: list[Clip],
     body: Smpl,
     window: int | None = None,
     batch_size: int = 32,
 ) -> list[BodyMotion]:
-    """Body of every person at every frame: clips are what `infer.prepared` gives.
+    """Body of every person at every frame: clips are what `prepare.clips_of` gives.
 
     window: frames seen together, 16 unless given. Windows overlap and are cross-faded, rotations
     as 6D; the mean of the input and its mirror image; one shape for a person, the mean of all
@@ -39,7 +39,7 @@ def mesh_motion(
             "this checkpoint refines an image method's meshes, and keypoints alone have none; give "
             "a mesh net, or evaluate it on data prepared with --initial"
         )
-    window = min(window or WINDOW, model.config.maxlen) if window is None else window
+    window = min(WINDOW, model.config.maxlen) if window is None else window
     if not 1 <= window <= model.config.maxlen:
         raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen} frames")
     joints_of = body.joints()
@@ -49,17 +49,12 @@ def mesh_motion(
 def _one(model, clip, joints_of, window, batch_size):
     x_TxJx3 = clip.input_TxJx3
     T = len(x_TxJx3)
-    if T < window:
-        starts = np.zeros(1, int)
-        windows_WxLxJx3 = x_TxJx3[windows.there_and_back(T, window)][None]
-    else:
-        starts = windows.window_starts(T, window)
-        windows_WxLxJx3 = np.stack([x_TxJx3[start : start + window] for start in starts])
+    starts, windows_WxLxJx3 = windows.cut(x_TxJx3, window)
     rot6d_WxLxKx6, betas_WxS = _predict(model, windows_WxLxJx3, batch_size)
     rot6d_TxKx6 = windows.join(starts, rot6d_WxLxKx6, global_depth=False)[:T]
-    turns_TxKx3x3 = rot6d_to_matrix(rot6d_TxKx6)
+    rotations_TxKx3x3 = rot6d_to_matrix(rot6d_TxKx6)
     betas_S = betas_WxS.mean(0).astype(np.float32)
-    pose = matrix_to_axis_angle(turns_TxKx3x3).reshape(T, mesh.POSE).astype(np.float32)
+    pose = matrix_to_axis_angle(rotations_TxKx3x3).reshape(T, mesh.POSE).astype(np.float32)
     trans = _over_keypoints(joints_of(pose, betas_S), x_TxJx3)
     return BodyMotion(clip.person, clip.frames_T, pose, betas_S, trans)
 

@@ -12,10 +12,10 @@ from flax import nnx
 
 from mbjax.keypoints import layouts, tracking
 from mbjax.keypoints.layouts import from_layout
+from mbjax.lifting.predict import root_stays
 from mbjax.lifting.windows import there_and_back
+from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT, mirror
-
-_MIN_VISIBLE = 4
 
 
 class Stream:
@@ -32,7 +32,8 @@ class Stream:
     come after one before its pose is given, 0 to window - 1; more is more accurate and later.
     hop: the network runs at every hop-th frame and its window gives hop poses, which divides the
     work by hop; at most lookahead + 1. flip: mean with the mirror image, at twice the work.
-    layout: of the keypoints, a name in mbjax.keypoints.layouts.LAYOUTS.
+    layout: of the keypoints, a name in mbjax.keypoints.layouts.LAYOUTS. root_relative: whether the
+    model was trained so; found out by default, as mbjax.lift does.
 
     Where windows change from one to the next with hop > 1, poses fade from the older one's to the
     newer one's, as far as the older one has them: from a lookahead of 2 hop - 2 on, everywhere.
@@ -54,6 +55,7 @@ class Stream:
         hop: int = 1,
         flip: bool = False,
         layout: str = "h36m17",
+        root_relative: bool | None = None,
     ):
         if hasattr(model, "backbone"):
             raise ValueError(f"{type(model).__name__} gives no pose; a Stream takes a DSTformer")
@@ -69,7 +71,8 @@ class Stream:
         self._flip = flip
         graphdef, self._state = nnx.split(model)
         self._forward = functools.partial(_forward, graphdef)
-        self._root_moves = self._find_out_root()
+        found = self._root_stays()  # compiles, too
+        self._root_relative = found if root_relative is None else root_relative
         self.reset()
 
     def reset(self) -> None:
@@ -135,11 +138,10 @@ class Stream:
         count = min(self.window, newest - self._first + 1)
         _, points_NxKx3, _ = tracking.fill(np.arange(count), self._buffer_LxKx3[-count:])
         points_NxJx3 = from_layout(points_NxKx3, self.layout)
-        seen = points_NxJx3[points_NxJx3[..., 2] > 0][:, :2]
-        if len(seen) < _MIN_VISIBLE:
+        centre_2, side = square(points_NxJx3)
+        if side <= 0:
             return
-        low_2, high_2 = seen.min(0), seen.max(0)
-        centre_2, scale = (low_2 + high_2) / 2, 2 / max((high_2 - low_2).max(), 1e-9)
+        scale = 2 / side
         x_NxJx3 = points_NxJx3.copy()
         x_NxJx3[..., :2] = (x_NxJx3[..., :2] - centre_2) * scale
         x_NxJx3 = np.where(np.isnan(x_NxJx3).any(-1, keepdims=True), 0, x_NxJx3)
@@ -147,7 +149,7 @@ class Stream:
         pose_LxJx3 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip)[0], float)
         pose_NxJx3 = pose_LxJx3[:count] / scale
         frames = range(newest - count + 1, newest + 1)
-        if self._root_moves:
+        if not self._root_relative:
             pose_NxJx3[..., :2] += centre_2
             pose_NxJx3[..., 2] += self._depth_offset(frames, pose_NxJx3[:, ROOT, 2], keep)
         else:
@@ -176,15 +178,13 @@ class Stream:
         self._depth |= {frames[i]: depth_N[i] + offset for i in given}
         return offset
 
-    def _find_out_root(self):
-        """Whether the predicted root follows the input's: one person shown aside, compiled too."""
+    def _root_stays(self):
+        """Whether the predicted root stays at the origin where one person is shown aside."""
         x_LxJx3 = np.zeros((self.window, len(_STANDING), 3), np.float32)
         x_LxJx3[..., :2] = _STANDING / 2 + [0.5, 0.3]
         x_LxJx3[..., 2] = 1
         root_Lx2 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip))[0, :, ROOT, :2]
-        aside_2 = x_LxJx3[0, ROOT, :2]
-        apart, from_origin = (np.linalg.norm(root_Lx2 - at, axis=-1).sum() for at in (aside_2, 0))
-        return bool(apart <= from_origin)
+        return root_stays(x_LxJx3[None, :, ROOT], root_Lx2[None])
 
 
 # Somebody who stands, as tall as [-1, 1].

@@ -19,6 +19,50 @@ def window_starts(length: int, window: int) -> np.ndarray:
     return np.round(np.linspace(0, length - window, count)).astype(int)
 
 
+def cut(motion_TxJxC: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """(first frames (W,), windows (W, L, J, C)) that cover a motion.
+
+    A motion shorter than the window is played there and back in one.
+    """
+    if len(motion_TxJxC) < window:
+        return np.zeros(1, int), motion_TxJxC[there_and_back(len(motion_TxJxC), window)][None]
+    starts_W = window_starts(len(motion_TxJxC), window)
+    return starts_W, np.stack([motion_TxJxC[start : start + window] for start in starts_W])
+
+
+def cut_all(
+    motions: list[np.ndarray], window: int, frame_step: int
+) -> tuple[list[np.ndarray], list[list[tuple[np.ndarray, int]]]]:
+    """(windows (L, J, C) of all motions, plan): each shows every frame_step-th frame.
+
+    A motion has frame_step parts, of the frames from 0, 1, ... on; all windows have one length, the
+    longest part's if that is less. plan: of each motion the parts' (first frames, length), in the
+    order of the windows; for `join_all`.
+    """
+    parts = [[x[p::frame_step] for p in range(min(frame_step, len(x)))] for x in motions]
+    window = min(window, max(len(x) for own in parts for x in own))
+    windows, plan = [], []
+    for own in parts:
+        pairs = [cut(x, window) for x in own]
+        windows += [x_LxJxC for _, cut_WxLxJxC in pairs for x_LxJxC in cut_WxLxJxC]
+        plan.append([(starts_W, len(x)) for (starts_W, _), x in zip(pairs, own, strict=True)])
+    return windows, plan
+
+
+def join_all(plan, pose_NxLxJx3: np.ndarray, global_depth: bool) -> list[np.ndarray]:
+    """The motions (T, J, 3) whose windows `cut_all` made; float64. See `join`, `merge_phases`."""
+    results, first = [], 0
+    for parts in plan:
+        joined = []
+        for starts_W, length in parts:
+            pose_WxLxJx3 = pose_NxLxJx3[first : first + len(starts_W)]
+            first += len(starts_W)
+            joined.append(join(starts_W, pose_WxLxJx3, global_depth)[:length])
+        whole = sum(length for _, length in parts)
+        results.append(merge_phases(joined, whole, global_depth))
+    return results
+
+
 def join(starts_W: np.ndarray, pose_WxLxJx3: np.ndarray, global_depth: bool) -> np.ndarray:
     """One motion (T, J, 3) from windows of it, cross-faded where they overlap. float64.
 

@@ -6,8 +6,25 @@ Works on numpy arrays and on JAX arrays alike.
 
 from mbjax.pose.skeleton import namespace
 
-# Fewer joints than this say nothing about where the person is.
-_MIN_VISIBLE = 4
+# Fewer visible joints than this say nothing about where the person is.
+MIN_VISIBLE = 4
+
+
+def square(keypoints_TxJx3):
+    """(centre (2,), side) of the square round all visible joints of a clip; side 0 without one.
+
+    keypoints (..., T, J, 3): x, y in any unit, then confidence; 0 means not seen. Fewer than
+    MIN_VISIBLE visible joints have no square: centre and side are then 0.
+    """
+    xp = namespace(keypoints_TxJx3)
+    xy, seen = keypoints_TxJx3[..., :2], keypoints_TxJx3[..., 2:] != 0
+    axes = tuple(range(xy.ndim - 1))
+    low = xp.min(xp.where(seen, xy, xp.inf), axis=axes)
+    high = xp.max(xp.where(seen, xy, -xp.inf), axis=axes)
+    # Unseen everywhere: the infinities must not meet in a subtraction.
+    usable = xp.sum(seen) >= MIN_VISIBLE
+    low, high = xp.where(usable, low, 0.0), xp.where(usable, high, 0.0)
+    return (low + high) / 2, xp.max(high - low)
 
 
 def crop_scale(keypoints_TxJx3, ratio=1.0):
@@ -19,17 +36,10 @@ def crop_scale(keypoints_TxJx3, ratio=1.0):
     clipped to [-1, 1]; fewer than 4 visible joints, or no extent, give all zeros.
     """
     xp = namespace(keypoints_TxJx3)
-    xy, seen = keypoints_TxJx3[..., :2], keypoints_TxJx3[..., 2:] != 0
-    axes = tuple(range(xy.ndim - 1))
-    low = xp.min(xp.where(seen, xy, xp.inf), axis=axes)
-    high = xp.max(xp.where(seen, xy, -xp.inf), axis=axes)
-    # Unseen everywhere: the infinities must not meet in a subtraction.
-    usable = xp.sum(seen) >= _MIN_VISIBLE
-    low, high = xp.where(usable, low, 0.0), xp.where(usable, high, 0.0)
-    side = xp.max(high - low) * ratio
-    usable = usable & (side > 0)
-    centre = (low + high) / 2
-    scaled = (xy - centre) * 2 / xp.where(usable, side, 1.0)
+    centre, side = square(keypoints_TxJx3)
+    side = side * ratio
+    usable = side > 0
+    scaled = (keypoints_TxJx3[..., :2] - centre) * 2 / xp.where(usable, side, 1.0)
     result = xp.concat([scaled, keypoints_TxJx3[..., 2:]], axis=-1)
     result = xp.where(usable, xp.clip(result, -1.0, 1.0), 0.0)
     return xp.astype(result, keypoints_TxJx3.dtype)

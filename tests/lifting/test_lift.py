@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mbjax
-from mbjax.lifting import lift as infer
+from mbjax.lifting import predict
 from mbjax.motion.motion import stature
 from mbjax.pose.normalise import crop_scale
 from mbjax.pose.skeleton import INDEX
@@ -72,9 +72,9 @@ def test_two_persons_at_once_are_as_one_by_one_and_compile_once(model):
     a, b = smooth_keypoints(30), smooth_keypoints(22, seed=1, x=500)
     both = np.zeros((30, 2, 17, 3))
     both[:, 0], both[5:27, 1] = a, b
-    before = infer._forward._cache_size()
+    before = predict._forward._cache_size()
     motion = lift(model, both, batch_size=3)
-    assert infer._forward._cache_size() - before <= 1
+    assert predict._forward._cache_size() - before <= 1
     assert len(motion) == 2 and list(motion[1].frames_T) == list(range(5, 27))
     for one, points in zip(motion, (a, b), strict=True):
         alone = lift(model, points, root_relative=motion.root_relative).persons[0]

@@ -34,8 +34,7 @@ def run(stream, frames):
 def test_windows_are_those_of_lift(model, lookahead, root):
     """Each pose is what mbjax.lift says of that frame in the window it came from."""
     points, frames = smooth_keypoints(2 * WINDOW), 2 * WINDOW
-    stream = mbjax.Stream(model, WINDOW, lookahead, flip=True)
-    stream._root_moves = root
+    stream = mbjax.Stream(model, WINDOW, lookahead, flip=True, root_relative=not root)
     poses, rest = run(stream, points)
     assert len(poses) == frames and rest == lookahead
     for newest in (WINDOW - 1, WINDOW + 4, frames - 1):
@@ -52,8 +51,7 @@ def test_windows_are_those_of_lift(model, lookahead, root):
 def test_one_window_with_all_lookahead_is_lift_of_the_whole(model):
     points = smooth_keypoints(WINDOW)
     (one,) = mbjax.lift(model, points, layout="h36m17", root_relative=True)
-    stream = mbjax.Stream(model, WINDOW, WINDOW - 1, flip=True)
-    stream._root_moves = False
+    stream = mbjax.Stream(model, WINDOW, WINDOW - 1, flip=True, root_relative=True)
     poses, _ = run(stream, points)
     # float32 of hundreds of pixels, two programs.
     np.testing.assert_allclose(np.stack(poses), one.pose_TxJx3 / one.units_per_pixel, atol=5e-3)

@@ -1,0 +1,121 @@
+"""A model's poses of whole clips, window by window.
+
+Shapes in names: T frames of a clip, J joints (17), N windows, L frames of a window.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+from flax import nnx
+
+from mbjax.lifting import windows
+from mbjax.pose.normalise import square
+from mbjax.pose.skeleton import ROOT, mirror
+
+
+@dataclasses.dataclass(frozen=True)
+class Windowing:
+    """window: frames seen together. frame_step: frames of the video between them. batch_size:
+    windows computed at once. ValueError for what makes no sense."""
+
+    window: int
+    frame_step: int = 1
+    batch_size: int = 8
+
+    def __post_init__(self):
+        if self.frame_step < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"frame_step {self.frame_step}, batch_size {self.batch_size}: both are at least 1"
+            )
+
+
+def smooth(
+    model: nnx.Module,
+    inputs: list[np.ndarray],
+    windowing: Windowing,
+    root_relative: bool | None,
+    own_squares: bool,
+) -> tuple[list[np.ndarray], bool]:
+    """Poses (T, J, 3) of every clip, from overlapping windows of one length; and whether they are
+    root-relative, found out where it is None.
+
+    own_squares: each window is shown as large as the model is trained on, however far the person
+    goes in the whole clip; its poses come back in the clip's unit.
+    """
+    cut, plan = windows.cut_all(inputs, windowing.window, windowing.frame_step)
+    squares = [_square(x_LxJx3) if own_squares else (0.0, 1.0) for x_LxJx3 in cut]
+    x_NxLxJx3 = np.stack([_into(x, *own) for x, own in zip(cut, squares, strict=True)])
+    pose_NxLxJx3 = _predict(model, x_NxLxJx3, windowing.batch_size)
+    if root_relative is None:
+        root_relative = root_stays(x_NxLxJx3[:, :, ROOT], pose_NxLxJx3[:, :, ROOT])
+    if root_relative:
+        pose_NxLxJx3 = pose_NxLxJx3 - pose_NxLxJx3[:, :, ROOT : ROOT + 1]
+    pose_NxLxJx3 = pose_NxLxJx3.astype(np.float64)
+    for pose_LxJx3, (centre, scale) in zip(pose_NxLxJx3, squares, strict=True):
+        pose_LxJx3 /= scale
+        if not root_relative:
+            pose_LxJx3[..., :2] += centre
+    joined = windows.join_all(plan, pose_NxLxJx3, global_depth=not root_relative)
+    return [pose_TxJx3 - [0, 0, pose_TxJx3[0, ROOT, 2]] for pose_TxJx3 in joined], root_relative
+
+
+def as_reference(
+    model: nnx.Module, x_TxJx3: np.ndarray, windowing: Windowing, root_relative: bool
+) -> np.ndarray:
+    """What the release's in-the-wild script computes for one person's detections."""
+    poses = []
+    for start in range(0, len(x_TxJx3), windowing.window):
+        window_1xLxJx3 = x_TxJx3[None, start : start + windowing.window]
+        pose_LxJx3 = _predict(model, window_1xLxJx3, windowing.batch_size)[0]
+        if root_relative:
+            pose_LxJx3[:, ROOT] = 0
+        else:
+            pose_LxJx3[0, ROOT, 2] = 0  # the root's alone: its other joints stay
+        poses.append(pose_LxJx3)
+    return np.concatenate(poses)
+
+
+def root_stays(input_NxLx3: np.ndarray, root_NxLx3: np.ndarray) -> bool:
+    """Whether predicted roots are nearer to the origin than to where the input has them.
+
+    input: x, y and confidence of the root. root: as predicted, (N, L, 2 or 3).
+    """
+    seen = input_NxLx3[..., 2] > 0
+    apart = np.linalg.norm(root_NxLx3[..., :2] - input_NxLx3[..., :2], axis=-1)
+    from_origin = np.linalg.norm(root_NxLx3[..., :2], axis=-1)
+    return bool((from_origin * seen).sum() < (apart * seen).sum())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _forward(graphdef, state, x_NxLxJx3):
+    """Mean of the prediction and of that for the mirrored input, mirrored back."""
+    model = nnx.merge(graphdef, state)
+    return (model(x_NxLxJx3) + mirror(model(mirror(x_NxLxJx3)))) / 2
+
+
+def _predict(model, x_NxLxJx3, batch_size):
+    """The poses (N, L, J, 3) of windows of one length, in batches of one size."""
+    graphdef, state = nnx.split(model)
+    batch_size = min(batch_size, len(x_NxLxJx3))
+    poses = []
+    for first in range(0, len(x_NxLxJx3), batch_size):
+        batch = x_NxLxJx3[first : first + batch_size]
+        padding = [(0, batch_size - len(batch)), *[(0, 0)] * 3]
+        poses.append(np.asarray(_forward(graphdef, state, np.pad(batch, padding)))[: len(batch)])
+    return np.concatenate(poses)
+
+
+def _square(x_LxJx3):
+    """Middle (2,) and scale that make the square round all visible joints of a window [-1, 1]."""
+    centre_2, side = square(x_LxJx3)
+    return (centre_2, 2 / float(side)) if side > 0 else (0.0, 1.0)
+
+
+def _into(x_LxJx3, centre, scale):
+    moved_LxJx2 = (x_LxJx3[..., :2] - centre) * scale
+    # Masked, as of a joint that no frame has, is 0 wherever the square is.
+    masked_LxJx1 = ~x_LxJx3.any(-1, keepdims=True)
+    xy_LxJx2 = np.where(masked_LxJx1, 0, moved_LxJx2)
+    return np.concatenate([xy_LxJx2, x_LxJx3[..., 2:]], axis=-1).astype(np.float32)
