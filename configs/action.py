@@ -49,6 +49,7 @@ def get_config(variant: str = "ntu60_xsub") -> ConfigDict:
             "fusion": "adaptive",
             "dtype": "float32",
             "remat": False,
+            "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )
     config.head = ConfigDict({"hidden": 2048, "dropout": 0.5})

@@ -74,6 +74,7 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
             "fusion": "adaptive",
             "dtype": "float32",
             "remat": False,
+            "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )
     config.kind = "mesh_refine" if refine else "mesh"

@@ -43,6 +43,7 @@ def get_config(variant: str = "ntu120") -> ConfigDict:
             "fusion": "adaptive",
             "dtype": "float32",
             "remat": False,
+            "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )
     config.head = ConfigDict({"hidden": 2048, "dropout": 0.1})

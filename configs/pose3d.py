@@ -60,6 +60,7 @@ def get_config(variant: str = "finetune") -> ConfigDict:
             "fusion": "adaptive",
             "dtype": "float32",
             "remat": False,
+            "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )
 

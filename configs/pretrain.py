@@ -63,6 +63,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "fusion": "adaptive",
             "dtype": "float32",
             "remat": False,
+            "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )
 

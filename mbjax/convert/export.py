@@ -38,7 +38,9 @@ def write(source: Source, path: str | os.PathLike, kind: str) -> float:
             f"{source.where} is a network of kind {source.network.kind!r}; --format {kind} takes "
             "the encoder with its pose head (--backbone-only)"
         )
-    encoder = dataclasses.replace(source.network.encoder, dtype="float32", remat=False)
+    encoder = dataclasses.replace(
+        source.network.encoder, dtype="float32", remat=False, attention="plain"
+    )
     network = dataclasses.replace(source.network, encoder=encoder)
     model = params.build(network, source.params, source.other)
     return {"stablehlo": to_stablehlo, "onnx": to_onnx}[kind](model, path)

@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from mbjax.models.attention import MLP, NAMES, Attention
+from mbjax.models.layers import layer_norm, linear, normal
 from mbjax.pose.skeleton import NUM_JOINTS
-
-# The reference truncates at +-2, a hundred standard deviations out: a plain normal.
-_normal = nnx.initializers.normal(0.02)
 
 Structure = Literal["st+ts", "st", "ts", "s+t", "st-attention"]
 
@@ -33,6 +32,8 @@ class DSTformerConfig:
     fusion: 'adaptive' weighs the streams at every (frame, joint); 'average' is their mean.
     dtype: of the matrix products, 'float32' or 'bfloat16'.
     remat: recompute each level in the backward pass instead of keeping its activations.
+    attention: how attention and MLP are computed, a name of `attention.FORMS`, or 'auto', which
+    picks by device. Neither parameters nor, up to rounding, results depend on it.
     """
 
     dim_in: int = 3
@@ -48,6 +49,7 @@ class DSTformerConfig:
     fusion: Literal["adaptive", "average"] = "adaptive"
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
+    attention: str = "auto"
 
     def __post_init__(self):
         if self.dim_feat % self.num_heads:
@@ -58,6 +60,7 @@ class DSTformerConfig:
             ("structure", ("st+ts", "st", "ts", "s+t", "st-attention")),
             ("fusion", ("adaptive", "average")),
             ("dtype", ("float32", "bfloat16")),
+            ("attention", NAMES),
         ):
             if getattr(self, field) not in known:
                 raise ValueError(
@@ -83,38 +86,6 @@ class DSTformerConfig:
         }[self.structure]  # fmt: skip
 
 
-class Attention(nnx.Module):
-    """Multi-head self-attention over joints within a frame, or over frames of one joint."""
-
-    def __init__(self, dim: int, num_heads: int, dtype, *, rngs: nnx.Rngs):
-        self.num_heads = num_heads
-        self.qkv = _linear(dim, 3 * dim, dtype, rngs)
-        self.proj = _linear(dim, dim, dtype, rngs)
-
-    def __call__(self, x_BxTxJxC: jax.Array, over: Literal["joints", "frames"]) -> jax.Array:
-        B, T, J, C = x_BxTxJxC.shape
-        qkv = self.qkv(x_BxTxJxC).reshape(B, T, J, 3, self.num_heads, C // self.num_heads)
-        q, k, v = (qkv[:, :, :, i] for i in range(3))  # each BxTxJxHxD
-        scores, mix = (
-            ("btjhd,btkhd->bthjk", "bthjk,btkhd->btjhd")
-            if over == "joints"
-            else ("btjhd,bsjhd->bjhts", "bjhts,bsjhd->btjhd")
-        )
-        logits = jnp.einsum(scores, q, k, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(logits * (C // self.num_heads) ** -0.5, axis=-1)
-        out_BxTxJxHxD = jnp.einsum(mix, weights.astype(v.dtype), v)
-        return self.proj(out_BxTxJxHxD.reshape(B, T, J, C))
-
-
-class MLP(nnx.Module):
-    def __init__(self, dim: int, hidden: int, dtype, *, rngs: nnx.Rngs):
-        self.fc1 = _linear(dim, hidden, dtype, rngs)
-        self.fc2 = _linear(hidden, dim, dtype, rngs)
-
-    def __call__(self, x):
-        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
-
-
 class Block(nnx.Module):
     """One stream of one level: pre-norm attention and MLP, in space, in time, or in both.
 
@@ -125,27 +96,28 @@ class Block(nnx.Module):
         self.order = order
         dim, dtype = config.dim_feat, jnp.dtype(config.dtype)
         hidden = int(dim * config.mlp_ratio)
+        form = config.attention
         joined = order == "st-attention"
         if joined or "s" in order:
-            self.norm1_s = _layer_norm(dim, rngs)
-            self.attn_s = Attention(dim, config.num_heads, dtype, rngs=rngs)
+            self.norm1_s = layer_norm(dim, rngs)
+            self.attn_s = Attention(dim, config.num_heads, dtype, form, rngs=rngs)
         if joined or "t" in order:
-            self.norm1_t = _layer_norm(dim, rngs)
-            self.attn_t = Attention(dim, config.num_heads, dtype, rngs=rngs)
+            self.norm1_t = layer_norm(dim, rngs)
+            self.attn_t = Attention(dim, config.num_heads, dtype, form, rngs=rngs)
         if not joined and "s" in order:
-            self.norm2_s = _layer_norm(dim, rngs)
-            self.mlp_s = MLP(dim, hidden, dtype, rngs=rngs)
+            self.norm2_s = layer_norm(dim, rngs)
+            self.mlp_s = MLP(dim, hidden, dtype, form, rngs=rngs)
         if joined or "t" in order:
-            self.norm2_t = _layer_norm(dim, rngs)
-            self.mlp_t = MLP(dim, hidden, dtype, rngs=rngs)
+            self.norm2_t = layer_norm(dim, rngs)
+            self.mlp_t = MLP(dim, hidden, dtype, form, rngs=rngs)
 
     def _space(self, x):
-        x = x + self.attn_s(self.norm1_s(x), over="joints")
-        return x if self.order == "st-attention" else x + self.mlp_s(self.norm2_s(x))
+        x = self.attn_s(x, self.norm1_s, over="joints")
+        return x if self.order == "st-attention" else self.mlp_s(x, self.norm2_s)
 
     def _time(self, x):
-        x = x + self.attn_t(self.norm1_t(x), over="frames")
-        return x + self.mlp_t(self.norm2_t(x))
+        x = self.attn_t(x, self.norm1_t, over="frames")
+        return self.mlp_t(x, self.norm2_t)
 
     def __call__(self, x_BxTxJxC):
         halves = {"s": (self._space,), "t": (self._time,), "ts": (self._time, self._space)}
@@ -158,7 +130,7 @@ class PreLogits(nnx.Module):
     """Linear and tanh: the representation."""
 
     def __init__(self, dim: int, dim_rep: int, dtype, *, rngs: nnx.Rngs):
-        self.fc = _linear(dim, dim_rep, dtype, rngs)
+        self.fc = linear(dim, dim_rep, dtype, rngs)
 
     def __call__(self, x):
         return jnp.tanh(self.fc(x).astype(jnp.float32))
@@ -173,9 +145,9 @@ class DSTformer(nnx.Module):
     def __init__(self, config: DSTformerConfig, *, rngs: nnx.Rngs):
         self.config = config
         dim, dtype = config.dim_feat, jnp.dtype(config.dtype)
-        self.joints_embed = _linear(config.dim_in, dim, dtype, rngs)
-        self.pos_embed = nnx.Param(_normal(rngs.params(), (1, config.num_joints, dim)))
-        self.temp_embed = nnx.Param(_normal(rngs.params(), (1, config.maxlen, 1, dim)))
+        self.joints_embed = linear(config.dim_in, dim, dtype, rngs)
+        self.pos_embed = nnx.Param(normal(rngs.params(), (1, config.num_joints, dim)))
+        self.temp_embed = nnx.Param(normal(rngs.params(), (1, config.maxlen, 1, dim)))
         first, *second = config.streams
         self.blocks_st = nnx.List([Block(config, first, rngs=rngs) for _ in range(config.depth)])
         if second:
@@ -184,10 +156,10 @@ class DSTformer(nnx.Module):
             )
             if config.fusion == "adaptive":
                 self.ts_attn = nnx.List([_fusion(dim, rngs) for _ in range(config.depth)])
-        self.norm = _layer_norm(dim, rngs)
+        self.norm = layer_norm(dim, rngs)
         self.pre_logits = PreLogits(dim, config.dim_rep, dtype, rngs=rngs)
         # float32: a pose in bfloat16 would have steps of 4 mm at arm's length.
-        self.head = _linear(config.dim_rep, config.dim_out, jnp.float32, rngs)
+        self.head = linear(config.dim_rep, config.dim_out, jnp.float32, rngs)
 
     def __call__(self, x_BxTxJxC: jax.Array) -> jax.Array:
         """3D motion (B, T, J, dim_out), float32, in the unit of the input's x and y.
@@ -246,25 +218,9 @@ def count_parameters(model: nnx.Module) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
-def _linear(dim_in, dim_out, dtype, rngs):
-    return nnx.Linear(dim_in, dim_out, dtype=dtype, kernel_init=_normal, rngs=rngs)
-
-
 def _fusion(dim, rngs):
     # Starts at equal weights whatever the input: weight 0, both logits 0.5.
     return nnx.Linear(
         2 * dim, 2, kernel_init=nnx.initializers.zeros, bias_init=nnx.initializers.constant(0.5),
         rngs=rngs,
     )  # fmt: skip
-
-
-class _LayerNorm(nnx.LayerNorm):
-    """Statistics in float32, result in the type of the input."""
-
-    def __call__(self, x):
-        return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
-
-
-def _layer_norm(dim, rngs):
-    # The two-pass variance: E[x^2] - E[x]^2 cancels where a stream drifts far from zero.
-    return _LayerNorm(dim, epsilon=1e-6, use_fast_variance=False, rngs=rngs)

@@ -49,7 +49,9 @@ class Network:
         return cls(encoder, kind, head)
 
     def meta(self) -> dict:
-        meta = {"kind": self.kind, "dstformer": dataclasses.asdict(self.encoder)}
+        encoder = dataclasses.asdict(self.encoder)
+        del encoder["attention"]  # belongs to the device a run has, not to the network
+        meta = {"kind": self.kind, "dstformer": encoder}
         return meta if self.head is None else {**meta, "head": dataclasses.asdict(self.head)}
 
     def make(self, rngs: nnx.Rngs) -> nnx.Module:

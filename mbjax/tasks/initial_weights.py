@@ -35,7 +35,7 @@ def check_initial(config) -> None:
 
     theirs = dataclasses.asdict(sources.read(config.init, backbone_only=True).config)
     # What neither parameters nor their number depend on.
-    free = ("dtype", "remat", "num_heads")
+    free = ("dtype", "remat", "attention", "num_heads")
     wrong = [
         f"{name} {theirs[name]} (config: {value})"
         for name, value in config.model.items()

@@ -121,7 +121,7 @@ def _read_init(checkpoint, network):
     from mbjax.convert import read as sources  # training from scratch needs no converters
 
     found = sources.read(checkpoint, backbone_only=True)
-    free = ("dtype", "remat")
+    free = ("dtype", "remat", "attention")
     theirs, ours = (
         {k: v for k, v in dataclasses.asdict(config).items() if k not in free}
         for config in (found.config, network)
