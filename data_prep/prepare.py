@@ -6,7 +6,6 @@ as shards into OUT.incomplete; the card is added; and one rename makes it OUT/VE
 rename there is nothing at OUT that could be taken for a dataset.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import errno
@@ -18,7 +17,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 
 CORPORA = {
     "actions": "data_prep.corpora.actions:Actions",
@@ -42,36 +40,8 @@ _ROOMS = ("pose", "body", "keypoints", "motion", "data")
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
-class CannotPrepare(Exception):
+class CannotPrepare(ValueError):
     """One line for the user: what, where, what to do."""
-
-
-def main(argv=None) -> int:
-    """The command. Returns the exit status: 0 whole, 1 not prepared, 2 wrong usage (argparse)."""
-    # TensorFlow greets at every start, on the device of whoever trains beside.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    parser = argparse.ArgumentParser(
-        prog="mbjax prepare", description="Turn a raw corpus into a dataset for training.",
-        epilog="Options of a corpus: mbjax prepare CORPUS --help",
-    )  # fmt: skip
-    parser.add_argument("corpus", choices=sorted(CORPORA))
-    argv = list(sys.argv[1:] if argv is None else argv)
-    name = parser.parse_args(argv[:1]).corpus
-    try:
-        corpus = load_corpus(name)
-        arguments = _parser(name, corpus).parse_args(argv[1:])
-        options = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(corpus.OPTIONS)}
-        how = {"beam": arguments.beam, "overwrite": arguments.overwrite}
-        print(prepare(corpus, arguments.raw, arguments.out, options, **how))
-    except KeyboardInterrupt:
-        print("stopped; finished parts are kept, run again to go on", file=sys.stderr)
-        return 130
-    except (CannotPrepare, ValueError, OSError) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 1
-    return 0
 
 
 def load_corpus(name: str):
@@ -87,39 +57,11 @@ def load_corpus(name: str):
         ) from error
 
 
-def _parser(name, corpus):
-    parser = argparse.ArgumentParser(
-        prog=f"mbjax prepare {name}",
-        description=" ".join((corpus.__doc__ or "").split()) + f" Expected in RAW: {corpus.TREE}",
-    )
-    parser.add_argument("--raw", type=pathlib.Path, required=True, help="folder of the raw files")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
-    parser.add_argument(
-        "--beam", metavar="OPTIONS",
-        help="make the parts by Apache Beam with these pipeline options, by commas: for example"
-        " runner=DirectRunner,direct_num_workers=4,direct_running_mode=multi_processing",
-    )  # fmt: skip
-    for field in dataclasses.fields(corpus.OPTIONS):
-        flag = f"--{field.name.replace('_', '-')}"
-        text, default = field.metadata["help"], field.default
-        if isinstance(default, bool):
-            parser.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=default, help=text
-            )
-            continue
-        parser.add_argument(
-            flag, type=type(default), default=default, choices=field.metadata["choices"],
-            help=f"{text} ({default})" if default != "" else text,
-        )  # fmt: skip
-    return parser
-
-
 def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progress=True) -> str:
     """Prepares one corpus; returns the summary. A finished dataset of the same files is kept.
 
-    corpus: a subclass of data_prep.corpus.Corpus; options: values by name. Raises CannotPrepare,
-    ValueError or OSError, each with one line for the user; there is no dataset then.
+    corpus: a subclass of data_prep.corpus.Corpus; options: values by name. Raises ValueError
+    (CannotPrepare) or OSError, each with one line for the user; there is no dataset then.
     """
     from data_prep.corpus import find_sources, make_options
 
@@ -377,7 +319,3 @@ def _put(made, final):
         final.rename(old)
     made.rename(final)
     shutil.rmtree(old, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -43,7 +43,8 @@ def test_torch_only_where_weights_are_read_and_in_the_twin():
 
 # From the ground up: a room imports itself and rooms that stand before it.
 ROOMS = (
-    "mbjax.configuration", "mbjax.atomic_files", "mbjax.safe_pickle", "mbjax.pose", "mbjax.devices",
+    "mbjax.huge_pages", "mbjax.remarks", "mbjax.configuration", "mbjax.atomic_files",
+    "mbjax.safe_pickle", "mbjax.pose", "mbjax.devices",
     "mbjax.body", "mbjax.models", "mbjax.keypoints", "mbjax.motion", "mbjax.data", "mbjax.lifting",
     "mbjax.pictures", "mbjax.training", "mbjax.convert", "mbjax.tasks", "mbjax.experiments",
     "mbjax.speed", "data_prep", "mbjax.commands", "mbjax.cli", "mbjax.__main__",
@@ -110,3 +111,33 @@ def test_nothing_unpickles_freely():
         text = path.read_text()
         assert "allow_pickle=True" not in text and "weights_only=False" not in text, path
         assert not re.search(r"(?<!safe_)pickle\.loads?\(", text), path
+
+
+def speaks(text):
+    """What a source does that only commands may: 'argparse' if imported, 'print' if called."""
+    if "argparse" in top(imports(text)):
+        yield "argparse"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name) and node.id == "print":
+            yield "print"
+
+
+def test_only_commands_parse_arguments_and_print():
+    allowed = {"cli.py", *(f"commands/{path.name}" for path in (PACKAGE / "commands").glob("*.py"))}
+    guilty = {
+        name: found
+        for path in PACKAGE.rglob("*.py")
+        if (name := path.relative_to(PACKAGE).as_posix()) not in allowed
+        and (found := set(speaks(path.read_text())))
+    }
+    for name in ("training/loop.py", "training/checkpoint.py", "training/run_log.py"):
+        guilty.pop(name, None)  # TODO with the session
+    assert guilty == {}
+    assert set(speaks("from argparse import Namespace\nsay = print\n")) == {"argparse", "print"}
+    assert not set(speaks("def pretty_print(x):\n    'print, argparse'\n"))
+
+
+def test_files_stay_small_and_the_package_itself_holds_few():
+    long = {path: n for path in PACKAGE.rglob("*.py") if (n := len(path.open().readlines())) > 400}
+    assert long == {}
+    assert len(list(PACKAGE.glob("*.py"))) <= 8

@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 
-from data_prep.prepare import CannotPrepare, prepare
+from data_prep.prepare import prepare
 from data_prep.sample.sample_builders import Annotated2d, Detected2d, Motion3d
 
 _NOTICE = """\
@@ -50,7 +50,7 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     try:
         print(make(arguments.raw, arguments.out))
-    except (CannotPrepare, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
     return 0

@@ -3,6 +3,8 @@
 import json
 import pathlib
 
+from mbjax.commands.output import say
+
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
@@ -55,7 +57,7 @@ def _cross_validate(args):
     if args.init:
         config.init = args.init
     subjects = tuple(name for name in args.subjects.split(",") if name)
-    print(cross_validation.run(config, args.workdir, subjects))
+    print(cross_validation.run(config, args.workdir, subjects, say))
 
 
 def _predict(args):

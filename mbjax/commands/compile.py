@@ -3,9 +3,9 @@
 The TPU compiler (libtpu) runs on any machine and knows each slice's chips, links and memory.
 """
 
-import functools
 import json
 
+from mbjax.commands.output import say, silent
 from mbjax.devices import chips
 from mbjax.speed import scaling
 from mbjax.speed.pod_step import (
@@ -18,7 +18,7 @@ from mbjax.speed.pod_step import (
 
 
 def add(command) -> None:
-    """Adds the command's arguments; command: (name, run, text) -> its parser."""
+    """command: (name, function of the parsed arguments, help) -> argparse parser."""
     sub = command(
         "compile", main, "compile the training step for a TPU pod that is not here, and see it fit"
     )
@@ -51,16 +51,16 @@ def main(args) -> int:
     batch_size = args.batch_size or config.batch_size
     report = step.report(batch_size, chip)
     if not args.json:
-        print(describe(args.topology, report, chip), flush=True)
+        say(describe(args.topology, report, chip))
     if args.scaling:
         if not report["fits"]:
             raise ValueError(f"--scaling needs a batch that fits; {batch_size} does not")
         report["scaling"] = scaling.rows(report, chip)
         if not args.json:
-            print(scaling.describe(report, chip), flush=True)
+            say(scaling.describe(report, chip))
     if args.largest:
-        tell = (lambda text: None) if args.json else functools.partial(print, flush=True)
-        report["largest_batch"] = largest_batch(step, report, chip, tell)
+        progress = silent if args.json else say
+        report["largest_batch"] = largest_batch(step, report, chip, progress)
         if not args.json:
             print(describe_largest(report["largest_batch"], step))
     if args.json:

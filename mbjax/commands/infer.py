@@ -1,4 +1,4 @@
-"""The subcommands infer and stream-table: arguments, what is written and what is printed."""
+"""The subcommand infer: arguments, what is written and what is printed."""
 
 import dataclasses
 import sys
@@ -56,32 +56,17 @@ def add(command) -> None:
         "motion.html",
     )  # fmt: skip
 
-    sub = command(
-        "stream-table", _stream_table, "accuracy and speed of mbjax.Stream against look-ahead"
-    )
-    of = sub.add_mutually_exclusive_group(required=True)
-    of.add_argument("--checkpoint", help="its accuracy on the sample's held-out motion, and speed")
-    of.add_argument("--random", choices=("mb", "mb_lite"), help="random weights: speed alone")
-    sub.add_argument("--window", type=int, default=27, metavar="N", help="frames (%(default)s)")
-    sub.add_argument("--flip", action="store_true", help="mean with the mirror image")
-
-
-def _stream_table(args):
-    from mbjax.speed import streaming as stream_table
-
-    stream_table.run(args.checkpoint, args.random, args.window, args.flip)
-
 
 @dataclasses.dataclass
 class _Pictures:
-    """What is to be drawn. trouble: why not all of it can be, in one line, to be said at the end.
+    """What is to be drawn. problem: why not all of it can be, in one line, reported at the end.
 
     failed: whether that is the user's to put right: then the exit status says so.
     """
 
     kind: str
     video: object = None
-    trouble: str | None = None
+    problem: str | None = None
     failed: bool = False
 
 
@@ -135,9 +120,9 @@ def _infer(args):
     sys.stdout.flush()
     if pictures.kind != "none":
         _draw(pictures, motion, paths[0].parent, asked=args.picture is not None)
-    if pictures.trouble:
+    if pictures.problem:
         word = "error" if pictures.failed else "note"
-        print(f"mbjax infer: {word}: {pictures.trouble}; all else is written", file=sys.stderr)
+        print(f"mbjax infer: {word}: {pictures.problem}; all else is written", file=sys.stderr)
     return int(pictures.failed)
 
 
@@ -153,7 +138,7 @@ def _open_video(args):
     try:
         pictures.video = video.probe(args.video)
     except (ImportError, OSError, ValueError) as error:
-        pictures.trouble, pictures.failed = str(error), True
+        pictures.problem, pictures.failed = str(error), True
     return pictures
 
 
@@ -169,7 +154,7 @@ def _fit_video(pictures, keypoints):
     )
     if share > 0.5:
         width, height = pictures.video.size
-        pictures.trouble = (
+        pictures.problem = (
             f"{pictures.video.path} is {width} x {height}, and {share:.0%} of somebody's keypoints "
             "are outside it; is it the video that was detected on? Drawn without it"
         )
@@ -183,8 +168,8 @@ def _draw(pictures, motion, folder, asked):
     try:
         path, missing = of_motion.draw(motion, folder, pictures.kind, pictures.video)
     except ImportError as error:
-        if pictures.trouble is None:
-            pictures.trouble, pictures.failed = f"motion.mp4 is not drawn: {error}", asked
+        if pictures.problem is None:
+            pictures.problem, pictures.failed = f"motion.mp4 is not drawn: {error}", asked
         return
     print(f"wrote {path}", flush=True)
     if missing:

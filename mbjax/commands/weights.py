@@ -145,7 +145,7 @@ def _optimizer(source):
 
 
 def _parity(args):
-    from mbjax.convert import parity
+    from mbjax.convert import parity, parity_table
 
     if min(args.lengths) < 1 or args.batch < 1:
         raise ValueError("--lengths and --batch are at least 1")
@@ -162,5 +162,5 @@ def _parity(args):
     if args.reference:
         print(f"running the code in {args.reference}", file=sys.stderr, flush=True)
     report = parity.compare(source, args.lengths, clips, targets, args.reference, args.batch, say)
-    print(json.dumps(report.as_dict()) if args.json else parity.table(report))
+    print(json.dumps(report.as_dict()) if args.json else parity_table.table(report))
     return 0 if report.ok else 1

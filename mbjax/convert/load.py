@@ -4,7 +4,6 @@ Shapes: models take (batch, frames, joints, channels) and give (batch, frames, j
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 
 from flax import nnx
@@ -12,6 +11,7 @@ from flax import nnx
 from mbjax.convert import params as conversion
 from mbjax.convert import read as sources
 from mbjax.convert.params import Merged
+from mbjax.remarks import remark
 
 
 def load(
@@ -35,7 +35,7 @@ def load(
     num_heads: 8 where the file does not say. which: 'latest' or a step, in a work folder. allow:
     shell patterns of names that may be missing (newly initialised) or left over. backbone_only: the
     encoder of a net with a head. kinds: those that will do ('dstformer', 'action', ...), any where
-    empty. verbose: say in one line, on stderr, what was loaded.
+    empty. verbose: what was loaded, in one line to the logger 'mbjax' (stderr).
     Sizes come from the tensors and are then `model.config`.
 
     Raises ValueError, FileNotFoundError or ImportError (PyTorch files need PyTorch), in one line.
@@ -46,7 +46,7 @@ def load(
             f"{path} is a network of kind {source.network.kind!r}; needed: {' or '.join(kinds)}"
         )
     if verbose:
-        print(f"mbjax.load: {source}", file=sys.stderr)
+        remark(f"mbjax.load: {source}")
     return conversion.build(source.network, source.params, source.other)
 
 
@@ -68,7 +68,7 @@ def load_into(
     source = sources.read(path, None, which, allow, backbone_only=True)
     merged, report = conversion.merge_backbone(params, source.params, under)
     if verbose:
-        print(f"mbjax.load_into: {source.where}: {report}", file=sys.stderr)
+        remark(f"mbjax.load_into: {source.where}: {report}")
     return merged, report
 
 

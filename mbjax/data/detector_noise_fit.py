@@ -6,34 +6,34 @@ with pairs of what another one found and where the joints truly were, this makes
 
 import numpy as np
 
-from mbjax.atomic_files import written_beside
 from mbjax.data.detector_noise import DetectionNoise
 from mbjax.pose.skeleton import JOINTS, NUM_JOINTS
 
 _FEWEST_FRAMES = 100
 
 
-def main(pairs: str, out: str) -> None:
-    """Reads an .npz of pairs, fits, writes the table, prints what was found."""
-    with np.load(pairs, allow_pickle=False) as file:
+def read_pairs(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """(detected, true) of an .npz, for `fit`; ValueError, in one line, where it holds no such."""
+    with np.load(path, allow_pickle=False) as file:
         missing = {"detected", "true"} - set(file.files)
         if missing:
             raise ValueError(
-                f"{pairs} has no array {' and '.join(sorted(missing))}; it needs detected "
+                f"{path} has no array {' and '.join(sorted(missing))}; it needs detected "
                 "(N,17,3) or (N,T,17,3): x, y, confidence, and true (N,17,2) or (N,T,17,2)"
             )
-        noise, notes = fit(file["detected"], file["true"])
-    with written_beside(out) as beside:
-        beside.write_text(noise.to_json())
+        return file["detected"], file["true"]
+
+
+def describe(noise: DetectionNoise) -> list[str]:
+    """A line for each joint."""
+    lines = []
     for joint, name in enumerate(JOINTS):
         mean, std = noise.mean_Jx2[joint], noise.std_Jx2[joint]
-        print(
+        lines.append(
             f"{name:10s} mean {mean[0]:+.4f} {mean[1]:+.4f}  std {std[0]:.4f} {std[1]:.4f}"
             f"  normal share {noise.weight_J[joint]:.3f}"
         )
-    for note in notes:
-        print(note)
-    print(f"wrote {out}; use it with --config.noise_table={out}")
+    return lines
 
 
 def fit(detected_NxJx3: np.ndarray, true_NxJx2: np.ndarray) -> tuple[DetectionNoise, list[str]]:

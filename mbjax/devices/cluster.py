@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 _TPU_PORT = 8476
 
@@ -46,25 +46,12 @@ class Place:
         return f"process {process}" + (f" (host {self.hosts[process]})" if known else "")
 
 
-def add_arguments(parser) -> None:
-    """The flags of a command that may run as one of several processes."""
-    group = parser.add_argument_group(
-        "several hosts", "found without flags on TPU pods, GKE and Slurm; same as MBJAX_* variables"
-    )
-    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is")
-    group.add_argument("--num-processes", type=int, help="how many processes the run has")
-    group.add_argument("--process-id", type=int, help="which of them this one is, from 0")
-    group.add_argument(
-        "--init-timeout", type=float, metavar="SECONDS", help="how long to wait for all (300)"
-    )
-
-
 @contextlib.contextmanager
-def joined(flags: Mapping):
+def joined(flags: Mapping, say: Callable[[str], None] = lambda text: None):
     """`start`, and a leave that does not wait in vain where this process fails alone."""
     place = start(flags)
     if place.processes > 1 and place.process == 0:
-        print(f"{place.found_by}: {place.processes} processes, on {_hosts_of(place)}", flush=True)
+        say(f"{place.found_by}: {place.processes} processes, on {_hosts_of(place)}")
     try:
         yield place
     except BaseException as error:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot
 
 from mbjax.atomic_files import written_beside
-from mbjax.experiments.ablation import Arm, Corpora, Suite, spread
+from mbjax.experiments.ablation_suites import Arm, Corpora, Suite, spread
 
 
 def row(name: str, arm: Arm, found: list[dict], before: float | None) -> dict:

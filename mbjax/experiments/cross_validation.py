@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,12 +19,12 @@ from mbjax.tasks.action.splits import Labelled
 from mbjax.training import loop
 
 
-def run(config, workdir: str, subjects=()) -> str:
+def run(config, workdir: str, subjects, say: Callable[[str], None]) -> str:
     """Leave-one-subject-out training and evaluation of the task action; returns the summary.
 
     One work folder per subject below `workdir`, so that a run that was stopped continues. Each
     network is evaluated as it is at the end, never chosen by the subject it is tested on.
-    subjects: only these folds. Writes folds.csv, confusion.csv and .png, summary.json.
+    subjects: only these folds, () for all. Writes folds.csv, confusion.csv and .png, summary.json.
     ValueError, FileNotFoundError: one line.
     """
     workdir = pathlib.Path(workdir).expanduser()
@@ -42,7 +43,7 @@ def run(config, workdir: str, subjects=()) -> str:
         raise ValueError(f"no subject {', '.join(unknown)}; there are: {', '.join(everyone)}")
     forward, folds = Forward(config), []
     for number, subject in enumerate(subjects or everyone, 1):
-        print(f"fold {number} of {len(subjects or everyone)}: {subject} is tested", flush=True)
+        say(f"fold {number} of {len(subjects or everyone)}: {subject} is tested")
         folds.append((subject, *_fold(config, data.classes, workdir, subject, forward)))
     return _sum_up(folds, data.classes, workdir)
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import time
+from collections.abc import Callable
 
 import jax
 
@@ -20,20 +21,20 @@ _CORPUS = (
 )
 
 
-def run(workdir: str, steps: int = 0) -> dict:
+def run(workdir: str, steps: int, say: Callable[[str], None]) -> dict:
     """Trains configs/pretrain.py:tiny in `workdir`, continuing what is there; draws; sums up.
 
-    steps: about so many training steps instead of the config's. Returns the final metrics.
+    steps: about so many training steps instead of the config's (0). Returns the final metrics.
     """
     begun = time.monotonic()
     workdir = pathlib.Path(workdir).expanduser()
     config = configuration.load("configs/pretrain.py:tiny", [])
     if steps:
         shorten(config, steps)
-    print(_CORPUS, flush=True)
+    say(_CORPUS)
     result = loop.run(config, pretrain.make_task, workdir)
 
-    print("drawing ...", flush=True)
+    say("drawing ...")
     draw.curves(read_metrics(workdir), workdir / "curves.png", "pretraining on the sample corpus")
     mesh = sharding.make_mesh(config.fsdp)
     evaluation = pretrain.make_task(config).evaluate
@@ -48,7 +49,7 @@ def run(workdir: str, steps: int = 0) -> dict:
     summary = {"steps": result.step, "device": jax.devices()[0].device_kind, **metrics}
     with written_beside(workdir / "summary.json") as beside:
         beside.write_text(json.dumps(summary, indent=1))
-    print(describe(summary, workdir, time.monotonic() - begun), flush=True)
+    say(describe(summary, workdir, time.monotonic() - begun))
     return summary
 
 

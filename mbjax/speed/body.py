@@ -4,8 +4,8 @@
 """
 
 import dataclasses
-import json
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +16,16 @@ from mbjax.models.mesh import from_theta
 from mbjax.pose.rotations import matmul
 
 
-def main(args) -> None:
-    """args: body, batch_size, frames, steps, json; as cli.py parses them."""
-    if min(args.batch_size, args.frames, args.steps) < 1:
-        raise ValueError("--batch-size, --frames and --steps are at least 1")
-    body = smpl.load(args.body)
+def run(body: str, batch_size: int, frames: int, steps: int, say: Callable[[str], None]) -> dict:
+    """The report of both ways. body: 'synthetic' or the folder of SMPL; steps: timed ones."""
+    body = smpl.load(body)
     rng = np.random.default_rng(0)
-    shape = (args.batch_size, args.frames)
+    shape = (batch_size, frames)
     theta = jnp.asarray(rng.normal(size=(*shape, 82)) * 0.2, jnp.float32)
     target = jnp.asarray(rng.normal(size=(*shape, 17, 3)), jnp.float32)
     report = {
-        "device": jax.devices()[0].device_kind, "body": body.where, "batch_size": args.batch_size,
-        "frames": args.frames, "vertices": body.body.num_vertices,
+        "device": jax.devices()[0].device_kind, "body": body.where, "batch_size": batch_size,
+        "frames": frames, "vertices": body.body.num_vertices,
     }  # fmt: skip
     folded = body.joints()
     ways = {
@@ -35,16 +33,12 @@ def main(args) -> None:
         "plain": by_vertices(body),
     }
     for name, (joints_of, arrays) in ways.items():
-        report[name] = measure(joints_of, arrays, theta, target, args.steps)
-        if not args.json:
-            found = report[name]
-            print(
-                f"{name}: {found['seconds'] * 1000:,.1f} ms a step, "
-                f"{found['peak_mb']:,.0f} MB beside the input",
-                flush=True,
-            )
-    if args.json:
-        print(json.dumps(report))
+        found = report[name] = measure(joints_of, arrays, theta, target, steps)
+        say(
+            f"{name}: {found['seconds'] * 1000:,.1f} ms a step, "
+            f"{found['peak_mb']:,.0f} MB beside the input"
+        )
+    return report
 
 
 def by_vertices(body: smpl.Smpl):

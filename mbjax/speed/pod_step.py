@@ -14,7 +14,7 @@ from mbjax.devices import chips
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "": 1}
 
 
-class DoesNotFit(Exception):
+class DoesNotFit(ValueError):
     """The step needs more memory than a chip has; `needed` bytes, as the compiler says."""
 
     def __init__(self, needed: float, message: str):
@@ -161,7 +161,7 @@ class PodStep:
         }
 
 
-def largest_batch(step: PodStep, report: dict, chip: chips.Chip, tell=lambda text: None) -> dict:
+def largest_batch(step: PodStep, report: dict, chip: chips.Chip, say=lambda text: None) -> dict:
     """The largest batch that compiles within the chip's memory, and what each tried one needs.
 
     State and program stay, the rest grows with the batch: the end of that line is guessed and
@@ -192,7 +192,7 @@ def largest_batch(step: PodStep, report: dict, chip: chips.Chip, tell=lambda tex
             stride *= 2
         found = step.report(guess * unit, chip)
         note(guess, found)
-        tell(
+        say(
             f"  batch {guess * unit}: {found['memory_needed'] / chips.GIB:.2f} GiB a chip, "
             + ("fits" if found["fits"] else "does not fit")
         )

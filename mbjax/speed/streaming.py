@@ -1,9 +1,10 @@
-"""The command `mbjax stream-table`: how late, how fast and how accurate streaming is.
+"""How late, how fast and how accurate streaming is: the table of `mbjax stream-table`.
 
 Shapes in names: T frames, J joints.
 """
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from flax import nnx
@@ -22,8 +23,11 @@ _PIXELS_PER_METRE = 400.0
 _YAWS, _PITCH, _EVERY = (0, 90, 180, 270), 10, 2  # degrees; 60 frames a second become 30
 
 
-def run(checkpoint: str | None, random: str | None, window: int, flip: bool) -> None:
-    """Prints the table: of a checkpoint, or (speed alone) of random weights, mb or mb_lite."""
+def run(
+    checkpoint: str | None, random: str | None, window: int, flip: bool,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Says the table: of a checkpoint, or (speed alone) of random weights, mb or mb_lite."""
     if random:
         model = DSTformer(getattr(DSTformerConfig, random)(), rngs=nnx.Rngs(0))
         clips = held_out()[:1]
@@ -31,8 +35,8 @@ def run(checkpoint: str | None, random: str | None, window: int, flip: bool) -> 
         model = loading.load(checkpoint, kinds=("dstformer",))
         clips = held_out()
     truth = np.mean([_acceleration(clip) for clip in clips])
-    print(f"{len(clips)} clips, 30 frames/s, window {window}; the truth's acceleration {truth:.2f}")
-    print("lookahead  hop  error_mm  mm/frame^2  frames/s  ms of a run")
+    say(f"{len(clips)} clips, 30 frames/s, window {window}; the truth's acceleration {truth:.2f}")
+    say("lookahead  hop  error_mm  mm/frame^2  frames/s  ms of a run")
     for lookahead, hop in SETTINGS:
         if lookahead >= window:
             continue
@@ -41,7 +45,7 @@ def run(checkpoint: str | None, random: str | None, window: int, flip: bool) -> 
         if not random:
             poses = f"{row['error_mm']:10.1f}{row['acceleration']:12.2f}"
         speed = f"{row['frames_per_s']:10.1f}{row['ms_of_a_run']:13.1f}"
-        print(f"{lookahead:9d}{hop:5d}{poses}{speed}", flush=True)
+        say(f"{lookahead:9d}{hop:5d}{poses}{speed}")
 
 
 def held_out() -> list[np.ndarray]:

@@ -5,13 +5,12 @@ three times forward); work that is not the network's (corruption, recomputation)
 """
 
 import functools
-import json
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from mbjax import configuration
 from mbjax.data.feed import ClipLoader, device_batches, host_batches, to_devices
 from mbjax.data.plan import Plan, Source
 from mbjax.data.records import RecordReader
@@ -51,42 +50,40 @@ def forward_flops(network: DSTformerConfig, frames: int) -> float:
     return 2.0 * tokens * (weights + mixing + fusion + ends)
 
 
-def main(args) -> int:
-    """The `mbjax bench` command; args as cli.py parses them."""
-    config = configuration.load(args.config, args.settings)
-    config.model.maxlen = max(config.model.maxlen, args.frames)
-    if args.frames < 1 or args.steps < 1 or args.batch_size < 0:
-        raise ValueError("--frames and --steps must be at least 1, --batch-size at least 0")
-    if args.batch_size:
-        config.batch_size = args.batch_size
+def run(
+    config, frames: int, steps: int, only: str | None, peak_tflops: float,
+    say: Callable[[str], None],
+) -> dict:  # fmt: skip
+    """The report of a pretraining config at clips of `frames`, timed over `steps` steps.
+
+    only: one of step, input, both. peak_tflops: of the device, 0 for the known ones. config: its
+    maxlen may grow. ValueError where the batch does not divide.
+    """
+    config.model.maxlen = max(config.model.maxlen, frames)
     mesh = sharding.make_mesh(config.fsdp)
     sharding.check_batch(config.batch_size, mesh, config.accumulate)
-    bench = _Bench(config, mesh, args.frames, args.steps)
+    bench = _Bench(config, mesh, frames, steps)
     report = bench.setting()
     parts = {"step": bench.step, "input": bench.input, "both": bench.both}
     for name, part in parts.items():
-        if args.only in (None, name):
+        if only in (None, name):
             report[name] = part()
-            if not args.json:
-                print(_line(name, report[name]), flush=True)
+            say(_line(name, report[name]))
     if "step" in report:
-        peak = args.peak_tflops or _PEAK_TFLOPS.get(report["device"], 0)
+        peak = peak_tflops or _PEAK_TFLOPS.get(report["device"], 0)
         if peak:
             share = report["step"]["model_tflops_per_s"] / (peak * mesh.size)
             report["step"]["share_of_peak"] = share
-        if not args.json:
-            print(
-                f"share of peak ({peak:g} TFLOP/s a device, dense bfloat16): {share:.1%}"
-                if peak
-                else f"peak of {report['device']!r} is not known; give it with --peak-tflops"
-            )
-    if not args.json and {"step", "input", "both"} <= set(report):
+        say(
+            f"share of peak ({peak:g} TFLOP/s a device, dense bfloat16): {share:.1%}"
+            if peak
+            else f"peak of {report['device']!r} is not known; give it with --peak-tflops"
+        )
+    if {"step", "input", "both"} <= set(report):
         step, feed = report["step"]["clips_per_s"], report["input"]["clips_per_s"]
         limit = "the training step" if step < feed else "the input"
-        print(f"what limits: {limit} ({step:,.0f} against {feed:,.0f} clips/s)")
-    if args.json:
-        print(json.dumps(report))
-    return 0
+        say(f"what limits: {limit} ({step:,.0f} against {feed:,.0f} clips/s)")
+    return report
 
 
 class _Bench:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mbjax.convert import parity, twin
+from mbjax.convert import parity, parity_table, twin
 from tests.recipes import weights as recipes
 
 CONFIG = recipes.SHALLOW
@@ -32,7 +32,7 @@ def test_the_same_network_passes(report):
 
 
 def test_the_table_and_the_dictionary(report):
-    text = parity.table(report)
+    text = parity_table.table(report)
     assert text.startswith("made up\n  dim_feat 16") and text.endswith("\nPASS")
     assert max(map(len, text.splitlines())) <= 100
     assert report.as_dict()["ok"] is True
@@ -48,7 +48,7 @@ def test_another_gelu_is_found_and_named(monkeypatch):
     report = parity.compare(recipes.source(CONFIG), lengths=(9,))
     assert not report.ok
     assert report.first_mismatch == "forward blocks_st.0 at 9 frame(s)"
-    text = parity.table(report)
+    text = parity_table.table(report)
     assert "<-- FAIL" in text
     assert text.endswith("FAIL: first difference: forward blocks_st.0 at 9 frame(s)")
 

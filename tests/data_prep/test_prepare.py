@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from data_prep import parts, prepare
 from data_prep.corpora import bvh
 from data_prep.report import Report, summary
+from mbjax import cli
 from mbjax.data.records import RecordReader
 from tests.recipes import bvh as bvh_recipes
 
@@ -30,7 +31,7 @@ def raw(tmp_path):
 
 
 def command(raw, out, *options):
-    return prepare.main(["bvh", "--raw", str(raw), "--out", str(out), *OPTIONS, *options])
+    return cli.main(["prepare", "bvh", "--raw", str(raw), "--out", str(out), *OPTIONS, *options])
 
 
 def everything(folder):
@@ -88,7 +89,7 @@ def test_run_again_keeps_what_is_there(raw, tmp_path, capsys, monkeypatch):
 
     assert command(raw, out, "--stride", "15") == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 or error.strip().split("\n")[-1].startswith("error: ")
+    assert error.strip().split("\n")[-1].startswith("mbjax prepare: error: ")
     assert "holds something else" in error
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
     assert command(raw, out, "--stride", "15", "--overwrite") == 0
@@ -144,8 +145,9 @@ def test_killed_while_writing_leaves_nothing_that_looks_whole(raw, tmp_path):
     code = (
         "import os, sys\n"
         "from data_prep import prepare\n"
+        "from mbjax import cli\n"
         "prepare._put = lambda *_: os._exit(9)\n"  # as a power cut at the worst moment
-        "prepare.main(sys.argv[1:])\n"
+        "cli.main(['prepare', *sys.argv[1:]])\n"
     )
     arguments = ["bvh", "--raw", str(raw), "--out", str(out), *OPTIONS]
     here = Path(prepare.__file__).parents[1]
@@ -167,8 +169,9 @@ def test_full_disk_leaves_no_dataset(raw, tmp_path, stage):
     code = (
         "import resource, sys\n"
         "from data_prep import prepare\n"
+        "from mbjax import cli\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "sys.exit(prepare.main(sys.argv[1:]))\n"
+        "sys.exit(cli.main(['prepare', *sys.argv[1:]]))\n"
     )
     out = tmp_path / "out"
     arguments = ["bvh", "--raw", str(raw), "--out", str(out), *OPTIONS]
@@ -179,7 +182,7 @@ def test_full_disk_leaves_no_dataset(raw, tmp_path, stage):
     )  # fmt: skip
     assert full.returncode == 1, full.stderr
     last = full.stderr.strip().split("\n")[-1]
-    assert last.startswith("error: no room to write")
+    assert last.startswith("mbjax prepare: error: no room to write")
     assert "make room and run again" in last
     assert "Traceback" not in full.stderr
     assert not out.exists()
@@ -220,9 +223,9 @@ def test_trouble_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/a.bvh").write_text("HIERARCHY")
     (tmp_path / "file").write_text("")
-    assert prepare.main(arguments) == 1
+    assert cli.main(["prepare", *arguments]) == 1
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last.startswith("error: ")
+    assert last.startswith("mbjax prepare: error: ")
     assert said in last
     assert not (tmp_path / "out").exists()
 
@@ -230,11 +233,11 @@ def test_trouble_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
 def test_wrong_usage(capsys):
     for arguments in ([], ["unknown"], ["bvh", "--raw", "x"], ["bvh", "--fps", "many"]):
         with pytest.raises(SystemExit) as stopped:
-            prepare.main(arguments)
+            cli.main(["prepare", *arguments])
         assert stopped.value.code == 2
     for name in prepare.CORPORA:
         with pytest.raises(SystemExit) as stopped:
-            prepare.main([name, "--help"])
+            cli.main(["prepare", name, "--help"])
         assert stopped.value.code == 0
         assert "Expected in RAW:" in " ".join(capsys.readouterr().out.split())
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from data_prep import prepare
-from mbjax.commands.inspect import inspect
+from mbjax import cli
 from mbjax.data.action import clips as action_clips
 from mbjax.data.feed import ClipLoader
+from mbjax.data.health import inspect
 from mbjax.data.records import RecordReader
 from tests.recipes import bvh as bvh_recipes
 from tests.recipes import settings
@@ -50,7 +51,7 @@ def golden_folder(name):
 def test_from_raw_to_batch(tmp_path, name, make, field, frames):
     raw, out = tmp_path / "raw", tmp_path / "out"
     make(raw)
-    assert prepare.main([name, "--raw", str(raw), "--out", str(out)]) == 0
+    assert cli.main(["prepare", name, "--raw", str(raw), "--out", str(out)]) == 0
     made = run(prepare.load_corpus(name), raw).records["train"]
     reader = RecordReader(out, "train")
     assert len(reader) == len(made)
@@ -73,7 +74,7 @@ def test_action_from_raw_to_batch(tmp_path):
     (tmp_path / "raw").mkdir()
     shutil.copy(GOLDEN / "ntu60_hrnet.pkl", tmp_path / "raw")
     words = ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]
-    assert prepare.main(["ntu60", *words, "--score-order", "coco"]) == 0
+    assert cli.main(["prepare", "ntu60", *words, "--score-order", "coco"]) == 0
     expected = np.load(GOLDEN / "expected.npz")
     labels = expected["ntu_val_label"].tolist()
     reader = RecordReader(tmp_path / "out", "xsub_val")
@@ -91,9 +92,9 @@ def test_action_from_raw_to_batch(tmp_path):
 def test_beam_makes_the_same(tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
     bvh_folder(tmp_path / "raw")
-    words = ["bvh", "--raw", str(tmp_path / "raw"), "--out"]
-    assert prepare.main([*words, str(tmp_path / "plain")]) == 0
-    assert prepare.main([*words, str(tmp_path / "beam"), "--beam", "runner=DirectRunner"]) == 0
+    words = ["prepare", "bvh", "--raw", str(tmp_path / "raw"), "--out"]
+    assert cli.main([*words, str(tmp_path / "plain")]) == 0
+    assert cli.main([*words, str(tmp_path / "beam"), "--beam", "runner=DirectRunner"]) == 0
     for path in (tmp_path / "plain/1.0.0").iterdir():
         assert path.read_bytes() == (tmp_path / "beam/1.0.0" / path.name).read_bytes()
 
@@ -102,5 +103,5 @@ def test_without_beam_it_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     bvh_folder(tmp_path / "raw")
     words = ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]
-    assert prepare.main(["bvh", *words, "--beam", "runner=DirectRunner"]) == 1
+    assert cli.main(["prepare", "bvh", *words, "--beam", "runner=DirectRunner"]) == 1
     assert "error: --beam needs Apache Beam; install it with" in capsys.readouterr().err

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import prepare
 from data_prep.corpora import amass, h36m
 from data_prep.corpora import meshes as mesh
+from mbjax import cli
 from mbjax.data.feed import ClipLoader
 from mbjax.data.records import RecordReader
 from tests.recipes import amass as amass_recipes
@@ -20,9 +20,9 @@ from tests.recipes.settings import GOLDEN
 
 def command(capsys, *words):
     """(exit status, lines of the summary, lines of errors but for progress)."""
-    status = prepare.main([str(word) for word in words])
+    status = cli.main(["prepare", *map(str, words)])
     printed = capsys.readouterr()
-    errors = [line for line in printed.err.splitlines() if line.startswith("error")]
+    errors = [line for line in printed.err.splitlines() if ": error: " in line]
     return status, printed.out.splitlines(), errors
 
 

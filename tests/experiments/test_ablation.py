@@ -5,11 +5,11 @@ import pytest
 
 from mbjax import configuration
 from mbjax.cli import main
-from mbjax.experiments import ablation
+from mbjax.experiments import ablation, ablation_suites
 from mbjax.training import loop
 from mbjax.training.workdir import claim_workdir
 
-REAL = ablation.Corpora("H", "A", "P", "I")
+REAL = ablation_suites.Corpora("H", "A", "P", "I")
 
 
 def test_table_6_is_the_paper_s():
@@ -28,21 +28,21 @@ def test_table_6_is_the_paper_s():
     assert {found[r][2] for r in "abcd"} == {10}, "half the attentions a level, twice the levels"
     assert found["g"] == (*two, 4, 8, 512) and found["h"] == (*two, 6, 8, 512)
     assert found["i"][3] == 6 and found["j"][3] == 10 and found["k"][4] == 256
-    paper = {row: arm.paper for row, arm in ablation.SUITES["architecture"].arms.items()}
+    paper = {row: arm.paper for row, arm in ablation_suites.SUITES["architecture"].arms.items()}
     assert paper["f"] == min(paper.values()) == 39.2 and paper["c"] == 41.8
 
 
-@pytest.mark.parametrize("suite", ablation.SUITES)
-@pytest.mark.parametrize("corpora", [ablation.Corpora(), REAL], ids=["sample", "real"])
+@pytest.mark.parametrize("suite", ablation_suites.SUITES)
+@pytest.mark.parametrize("corpora", [ablation_suites.Corpora(), REAL], ids=["sample", "real"])
 def test_every_arm_has_its_configs(suite, corpora):
-    for arm in ablation.SUITES[suite].arms.values():
-        pose = ablation.pose_config(suite, arm, corpora)
+    for arm in ablation_suites.SUITES[suite].arms.values():
+        pose = ablation_suites.pose_config(suite, arm, corpora)
         assert pose.task == "pose3d" and pose.evaluation.dir == (corpora.h36m or "sample:pairs")
         ablation.within(pose, 40)
         assert pose.epochs * sum(s.steps_per_epoch for s in pose.sources.values() if s.dir) == 40
         if arm.pretrain is None:
             continue
-        config = ablation.pretrain_config(arm, corpora, pose.model)
+        config = ablation_suites.pretrain_config(arm, corpora, pose.model)
         assert config.model == pose.model
         if corpora.real:
             assert config.sources.amass.dir == "A" and config.sources.h36m.dir == "H"
@@ -52,9 +52,9 @@ def test_every_arm_has_its_configs(suite, corpora):
 
 def test_pretraining_arms_add_one_thing_after_another():
     def what(name, suite="pretraining"):
-        arm = ablation.SUITES[suite].arms[name]
-        model = ablation.pose_config(suite, arm, ablation.Corpora()).model
-        config = ablation.pretrain_config(arm, ablation.Corpora(), model)
+        arm = ablation_suites.SUITES[suite].arms[name]
+        model = ablation_suites.pose_config(suite, arm, ablation_suites.Corpora()).model
+        config = ablation_suites.pretrain_config(arm, ablation_suites.Corpora(), model)
         two_d = any(s.kind == "2d" and s.dir for s in config.sources.values())
         return config.noise, config.mask_joints, config.mask_frames, two_d
 

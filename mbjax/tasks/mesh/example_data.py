@@ -26,7 +26,7 @@ _TRAIN_VIEWS, _TEST_VIEWS = 24, 8
 _SLOW, _FAST, _ROOT, _SHAPE = 0.18, 0.06, 0.12, 0.5
 
 
-def write(out: str, body: str = smpl.synthetic_body.NAME, say=print) -> pathlib.Path:
+def write(out: str, body: str = smpl.synthetic_body.NAME, say=lambda text: None) -> pathlib.Path:
     """Fits the body to both recordings and writes the file; returns its path."""
     bodys = smpl.load(body)
     folder = pathlib.Path(out).expanduser()

@@ -6,7 +6,6 @@ over half the image's width, confidence) and `pose` (the same, and depth over ha
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable
 
 import jax
@@ -21,6 +20,7 @@ from mbjax.devices import sharding
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.pose import losses
 from mbjax.pose.skeleton import NUM_JOINTS
+from mbjax.remarks import remark
 from mbjax.tasks import as_state, initial_weights, pose_targets, sources_in_order, writable
 from mbjax.tasks.pose3d.evaluation import Evaluation
 from mbjax.tasks.pose3d.h36m_protocol import QUANTITIES
@@ -141,7 +141,7 @@ def _read_init(checkpoint, network):
 def _initial(checkpoint, network, params):
     """`Task.initial`: the checkpoint's parameters instead of new ones."""
     found = _read_init(checkpoint, network)
-    print(f"starting from {found}", file=sys.stderr)
+    remark(f"starting from {found}")
     return found.params
 
 

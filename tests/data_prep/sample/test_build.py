@@ -11,8 +11,8 @@ import mbjax
 from data_prep.resampling import generator
 from data_prep.sample import build as sample
 from data_prep.sample import sample_builders
-from mbjax.commands.inspect import share_facing_forward
 from mbjax.data.detector_noise import DetectionNoise
+from mbjax.data.health import share_facing_forward
 from mbjax.data.records import RecordReader
 from mbjax.pose import skeleton
 from tests.recipes import bvh as bvh_recipes

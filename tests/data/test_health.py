@@ -1,5 +1,6 @@
 """`mbjax inspect`: its numbers against ones worked out here, its pictures, and damage found."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 import mbjax
-from mbjax.commands import inspect
+from mbjax import cli
+from mbjax.data import health
 from mbjax.data.records import RecordReader
+from mbjax.pictures import clip_sheet
 from mbjax.pose import skeleton
 
 SAMPLE = Path(mbjax.__file__).parent / "sample"
@@ -25,7 +28,7 @@ def text(found):
 
 
 def test_numbers_of_motion():
-    found = inspect.inspect(SAMPLE / "motion3d")
+    found = health.inspect(SAMPLE / "motion3d")
     assert found.damage == []
     assert found.pictures == []
     lines = text(found)
@@ -45,19 +48,21 @@ def test_numbers_of_motion():
 def test_swapped_sides_and_turned_axes_are_seen():
     reader = RecordReader(SAMPLE / "motion3d", "test")
     pose = np.concatenate([reader[i]["pose"] for i in range(len(reader))])
-    assert inspect.share_facing_forward(pose) > 0.9
+    assert health.share_facing_forward(pose) > 0.9
     swapped = pose[:, skeleton.MIRROR]
-    assert inspect.share_facing_forward(swapped) < 0.1
+    assert health.share_facing_forward(swapped) < 0.1
     for axis in range(3):
         turned = pose.copy()
         turned[..., axis] *= -1
-        assert inspect.share_facing_forward(turned) < 0.1
+        assert health.share_facing_forward(turned) < 0.1
     # A mirror image of a person is a person.
-    assert inspect.share_facing_forward(skeleton.mirror(pose)) > 0.9
+    assert health.share_facing_forward(skeleton.mirror(pose)) > 0.9
 
 
 def test_pictures(tmp_path):
-    found = inspect.inspect(SAMPLE / "annotated2d", tmp_path / "pictures")
+    found = health.inspect(
+        SAMPLE / "annotated2d", draw=functools.partial(clip_sheet.draw, tmp_path / "pictures")
+    )
     names = {path.name for path in found.pictures}
     assert names == {"train.keypoints.histograms.png", "train.keypoints.clips.png"}
     for path in found.pictures:
@@ -66,11 +71,11 @@ def test_pictures(tmp_path):
 
 
 def test_command(copy, capsys):
-    assert inspect.main([str(copy), "--check"]) == 0
+    assert cli.main(["inspect", str(copy), "--check"]) == 0
     assert "every record is sound" in capsys.readouterr().out
-    assert inspect.main([str(copy / "nowhere")]) == 1
+    assert cli.main(["inspect", str(copy / "nowhere")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: dataset folder")
+    assert error.startswith("mbjax inspect: error: dataset folder")
     assert error.count("\n") == 1
 
 
@@ -81,7 +86,7 @@ def test_a_flipped_bit_is_found(copy, capsys, place):
     content = bytearray(shard.read_bytes())
     content[int(len(content) * place)] ^= 4
     shard.write_bytes(content)
-    assert inspect.main([str(copy), "--check"]) == 1
+    assert cli.main(["inspect", str(copy), "--check"]) == 1
     printed = capsys.readouterr()
     assert "damaged: " in printed.out
     assert str(shard) in printed.out
@@ -91,7 +96,7 @@ def test_a_flipped_bit_is_found(copy, capsys, place):
 def test_a_cut_shard_is_an_error(copy, capsys):
     (shard,) = copy.rglob("*.tfrecord-*")
     shard.write_bytes(shard.read_bytes()[:-100])
-    assert inspect.main([str(copy), "--check"]) == 1
+    assert cli.main(["inspect", str(copy), "--check"]) == 1
     printed = capsys.readouterr()
     assert "train: cannot be read" in printed.out
     assert "record 99: the file ends inside it" in printed.out
@@ -100,7 +105,7 @@ def test_a_cut_shard_is_an_error(copy, capsys):
 
 def test_wrong_shapes_and_confidences_are_damage():
     good = {"keypoints": np.full((5, 17, 3), 0.5, np.float32)}
-    inspect._check_shapes(good)
+    health._check_shapes(good)
     for keypoints in (np.zeros((0, 17, 3)), np.zeros((5, 16, 3)), np.full((5, 17, 3), -0.1)):
         with pytest.raises(ValueError, match="wanted"):
-            inspect._check_shapes({"keypoints": keypoints})
+            health._check_shapes({"keypoints": keypoints})

@@ -1,0 +1,40 @@
+"""The subcommand ablate: the paper's ablations, arm by arm."""
+
+import dataclasses
+import pathlib
+
+from mbjax.commands.output import say
+from mbjax.experiments.ablation_suites import SUITES, Corpora
+
+
+def add(command) -> None:
+    """command: (name, function of the parsed arguments, help) -> argparse parser."""
+    sub = command("ablate", _ablate, "the paper's ablations, on the sample corpus or on real ones")
+    sub.add_argument("suite", help=", ".join(SUITES))
+    sub.add_argument("--budget", type=int, required=True, help="steps of each training")
+    sub.add_argument(
+        "--finetune-budget", type=int, default=0,
+        help="steps of fine-tuning after an arm's own pretraining (a quarter of the budget)",
+    )  # fmt: skip
+    sub.add_argument("--workdir", default="", help="folder (ablation/SUITE)")
+    sub.add_argument("--seeds", type=int, default=1, help="runs of each arm (%(default)s)")
+    sub.add_argument("--arms", default="", help="only these, by commas")
+    sub.add_argument("--init", default="", help="the pretrained checkpoint (the sample's: tiny)")
+    for field in dataclasses.fields(Corpora):
+        sub.add_argument(f"--{field.name}", default="", metavar="DIR", help="a prepared corpus")
+
+
+def _ablate(args):
+    from mbjax.experiments import ablation
+
+    corpora = Corpora(*(getattr(args, field.name) for field in dataclasses.fields(Corpora)))
+    if not corpora.real and any(dataclasses.astuple(corpora)):
+        raise ValueError("real corpora need --h36m DIR as well: it is what all arms are tested on")
+    arms = tuple(arm for arm in args.arms.split(",") if arm)
+    workdir = pathlib.Path(args.workdir or f"ablation/{args.suite}")
+    ablation.run(
+        args.suite, args.budget, workdir, args.seeds, arms, args.init, corpora,
+        args.finetune_budget, say,
+    )  # fmt: skip
+    print((workdir.expanduser() / "table.md").read_text())
+    print(f"in {workdir}/: table.md, table.csv, table.json, plot.png")

@@ -1,0 +1,52 @@
+"""The subcommands bench and bench-body: how fast training and the body model are."""
+
+import json
+
+from mbjax.commands.output import say, silent
+
+
+def add(command) -> None:
+    """command: (name, function of the parsed arguments, help) -> argparse parser."""
+    sub = command("bench", _bench, "speed of the training step, of the input, and of both")
+    sub.add_argument("--config", default="configs/pretrain.py:mb_lite")
+    sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
+    sub.add_argument("--frames", type=int, default=243, help="clip length (%(default)s)")
+    sub.add_argument("--steps", type=int, default=10, help="steps to time (%(default)s)")
+    sub.add_argument("--only", choices=("step", "input", "both"), help="one of the three parts")
+    sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
+    sub = command("bench-body", _bench_body, "time and memory of the SMPL layer, folded and plain")
+    sub.add_argument("--body", default="synthetic", help="or the folder of SMPL (%(default)s)")
+    sub.add_argument("--batch-size", type=int, default=128, help="clips (%(default)s)")
+    sub.add_argument("--frames", type=int, default=16, help="of a clip (%(default)s)")
+    sub.add_argument("--steps", type=int, default=3, help="steps to time (%(default)s)")
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _bench(args):
+    from mbjax import configuration
+    from mbjax.speed import training
+
+    if args.frames < 1 or args.steps < 1 or args.batch_size < 0:
+        raise ValueError("--frames and --steps must be at least 1, --batch-size at least 0")
+    config = configuration.load(args.config, args.settings)
+    if args.batch_size:
+        config.batch_size = args.batch_size
+    report = training.run(
+        config, args.frames, args.steps, args.only, args.peak_tflops, silent if args.json else say
+    )
+    if args.json:
+        print(json.dumps(report))
+
+
+def _bench_body(args):
+    from mbjax.speed import body
+
+    if min(args.batch_size, args.frames, args.steps) < 1:
+        raise ValueError("--batch-size, --frames and --steps are at least 1")
+    report = body.run(
+        args.body, args.batch_size, args.frames, args.steps, silent if args.json else say
+    )
+    if args.json:
+        print(json.dumps(report))

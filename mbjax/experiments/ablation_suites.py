@@ -1,0 +1,177 @@
+"""The suites of `mbjax ablate`: which arms the paper compares, and the configs of an arm."""
+
+import dataclasses
+
+import numpy as np
+
+SAMPLE = "the sample corpus: one person's 60 seconds in one room, two recordings"
+EPOCHS = 20  # so many parts has a run; the curriculum's switch and the decay go by them
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """label: for people. paper: its MPJPE on Human3.6M in mm, where it is printed.
+
+    pose: changes of the pose config. pretrain: changes of the pretraining's, or
+    None for no pretraining of its own. variant: of the pose config, '' for the suite's usual one.
+    with_2d: whether 2D clips join in pretraining.
+    """
+
+    label: str
+    paper: float | None = None
+    pose: dict = dataclasses.field(default_factory=dict)
+    pretrain: dict | None = None
+    variant: str = ""
+    with_2d: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """title: what is compared, and where in the paper. needs_init: whether arms start from --init.
+
+    axis: a number for each arm where they lie on a line. pretrained_too: whether the pretrained
+    network is measured before fine-tuning as well. curves: whether errors on the way are wanted.
+    """
+
+    title: str
+    arms: dict[str, Arm]
+    needs_init: bool = False
+    axis: dict | None = None
+    pretrained_too: bool = False
+    curves: bool = False
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether arms have a pretraining of their own."""
+        return any(arm.pretrain is not None for arm in self.arms.values())
+
+
+_ARCHITECTURE = {
+    "a": ("S-T", 40.3), "b": ("T-S", 41.2), "c": ("S + T", 41.8), "d": ("ST-MHSA", 41.5),
+    "e": ("S-T + T-S, average", 39.6), "f": ("S-T + T-S, adaptive", 39.2),
+    "g": ("f, less deep", 39.7), "h": ("f, deeper", 40.4), "i": ("f, fewer heads", 39.6),
+    "j": ("f, more heads", 39.5), "k": ("f, half the channels", 40.4),
+}  # fmt: skip
+_CLEAN = {"noise": False, "mask_joints": 0.0, "mask_frames": 0.0}
+_RATIOS = (0, 15, 30, 45, 60, 75)
+
+
+def _masked(percent):
+    """Two thirds of the masks are of whole frames (paper, appendix A.2)."""
+    share = percent / 100
+    return {"mask_frames": share * 2 / 3, "mask_joints": share / 3}
+
+
+SUITES = {
+    "finetune": Suite(
+        "pretrained against from scratch, the same steps (figure 3)",
+        {
+            "scratch": Arm("from scratch", 39.2, variant="scratch"),
+            "pretrained": Arm("pretrained, fine-tuned", 37.5),
+        },
+        needs_init=True,
+        curves=True,
+    ),
+    "frozen": Suite(
+        "a frozen backbone, the head alone trains (table 5)",
+        {
+            "random": Arm("random backbone, frozen", 404.4, {"partial_train": ("head",)},
+                          variant="scratch"),
+            "pretrained": Arm("pretrained backbone, frozen", 40.3, {"partial_train": ("head",)}),
+            "whole": Arm("pretrained, all trained", 37.5),
+        },
+        needs_init=True,
+    ),
+    "architecture": Suite(
+        "structure and size of the encoder, from scratch (table 6)",
+        {row: Arm(label, paper, variant=row) for row, (label, paper) in _ARCHITECTURE.items()},
+    ),
+    "pretraining": Suite(
+        "what pretraining is made of, one thing after another (table 4)",
+        {
+            "none": Arm("no pretraining", 39.2, variant="scratch"),
+            "plain": Arm("pretrained on clean 2D", 38.8, pretrain=_CLEAN),
+            "noise": Arm("+ noise", 38.1, pretrain=_masked(0)),
+            "mask": Arm("+ masks", 37.4, pretrain={}),
+            "2d": Arm("+ 2D data", 37.5, pretrain={}, with_2d=True),
+        },
+    ),
+    "mask": Suite(
+        "share of the input that is masked in pretraining (figure 4, which prints no numbers)",
+        {f"{p}": Arm(f"{p} % masked", pretrain=_masked(p)) for p in _RATIOS},
+        axis={f"{p}": p for p in _RATIOS},
+        pretrained_too=True,
+    ),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpora:
+    """Folders of prepared corpora; without h36m, the sample corpus."""
+
+    h36m: str = ""
+    amass: str = ""
+    posetrack: str = ""
+    instavariety: str = ""
+
+    @property
+    def real(self) -> bool:
+        return bool(self.h36m)
+
+    def describe(self) -> str:
+        if not self.real:
+            return SAMPLE
+        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name)]
+        return "prepared corpora: " + ", ".join(given)
+
+
+def spread(values) -> tuple[float, float]:
+    """(mean, standard deviation over seeds, 0 for one)."""
+    values = np.asarray(values, float)
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+# --- configs of an arm ------------------------------------------------------------------------
+
+
+def pose_config(suite_name: str, arm: Arm, corpora: Corpora):
+    from mbjax import configuration
+
+    if suite_name == "architecture":
+        name = arm.variant if corpora.real else f"sample_{arm.variant}"
+        config = configuration.load(f"configs/ablation.py:{name}", [])
+    else:
+        usual = "finetune" if corpora.real else "sample"
+        scratch = "scratch" if corpora.real else "sample_scratch"
+        variant = scratch if arm.variant == "scratch" else usual
+        config = configuration.load(f"configs/pose3d.py:{variant}", [])
+        if not corpora.real and not SUITES[suite_name].needs_init:
+            from configs import ablation
+
+            ablation.shrink(config)
+    if corpora.real:
+        config.sources.h36m.dir = config.evaluation.dir = corpora.h36m
+    config.update(arm.pose)
+    return config
+
+
+def pretrain_config(arm: Arm, corpora: Corpora, model):
+    """The network is the pose config's."""
+    from mbjax import configuration
+
+    config = configuration.load(f"configs/pretrain.py:{'mb' if corpora.real else 'tiny'}", [])
+    if corpora.real:
+        for name in ("amass", "h36m", "posetrack", "instavariety"):
+            config.sources[name].dir = getattr(corpora, name)
+    else:
+        config.batch_size = 24
+    config.model.update(model)
+    config.evaluation.dir = ""  # what counts is the error after fine-tuning
+    flat = [source for source in config.sources.values() if source.kind == "2d"]
+    if not arm.with_2d:
+        for source in flat:
+            source.dir = ""
+    elif not any(source.dir for source in flat):
+        raise ValueError(f"the arm {arm.label!r} needs --posetrack or --instavariety")
+    config.update(arm.pretrain)
+    return config
