@@ -2,24 +2,23 @@
 
 `SMPL_NEUTRAL.pkl` is a Python 2 pickle of chumpy objects, scipy sparse matrices and numpy arrays;
 `smplh/GENDER/model.npz` and `dmpls/GENDER/model.npz` are numpy archives. A pickle may name any
-function of any installed module, so only the dozen classes that these files need are known here,
-each by a stand-in that keeps data and does nothing else; chumpy and scipy are not needed. Any
-other name is refused.
+function of any installed module: mbjax.safe_pickle reads it, and knows beside numpy's arrays the
+few classes that these files need, each by a stand-in that keeps data and does nothing else; chumpy
+and scipy are not needed. Any other name is refused.
 """
 
-import io
-import pickle
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from mbjax import array_files, safe_pickle
 from mbjax.body.model import PUBLISHED_NAMES, Body
-from mbjax.safe_pickle import _Array, _Dtype, _encode, _from_buffer, _scalar
 
 SMPL_JOINTS, SMPLH_JOINTS = 24, 52
-_ADVICE = "download it again from the authors of SMPL (smpl.is.tue.mpg.de, mano.is.tue.mpg.de)"
+_DEEPEST = 5  # arrays in one another; published files are three deep
+_LARGEST_DENSE = 10_000_000  # entries; SMPL's joint regressor has 24 x 6890
+_SOURCE = "the authors of SMPL are at smpl.is.tue.mpg.de and mano.is.tue.mpg.de"
+_ADVICE = f"download it again ({_SOURCE})"
 
 
 def read_smpl(path, *, num_betas=10, dtype=np.float32):
@@ -79,7 +78,10 @@ def _read_members(path, names):
         is_archive = file.read(4) == b"PK\x03\x04"
     if is_archive:
         return _read_archive(path, names)
-    content = _restricted_load(path.read_bytes(), path)
+    try:
+        content = safe_pickle.load(path, _STAND_INS)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error} ({_SOURCE})") from error
     if not isinstance(content, dict):
         content = {}
     return {name: _plain(content[name], path, name) for name in names if name in content}
@@ -87,40 +89,17 @@ def _read_members(path, names):
 
 def _read_archive(path, names):
     try:
-        with zipfile.ZipFile(path) as archive:
-            present = [name for name in names if f"{name}.npy" in archive.namelist()]
-            return {name: _read_npy(archive.read(f"{name}.npy"), path, name) for name in present}
-    # RuntimeError is zipfile's word for an archive under a password or of an unknown method, and
-    # OSError what a damaged offset ends in.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-        raise ValueError(f"{path}: broken or cut off ({_line(error)}); {_ADVICE}") from error
+        arrays = array_files.read_npz(path, names, objects=True, stand_ins=_STAND_INS)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; {_ADVICE}") from error
+    return {name: _plain(arrays[name], path, name) for name in names if name in arrays}
 
 
 def _line(error):
     return " ".join(str(error).split())
 
 
-def _read_npy(member, path, name):
-    """The array of one member; one of objects goes through the restricted unpickler."""
-    stream = io.BytesIO(member)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        dtype = read_header(stream)[2]
-        if not dtype.hasobject:
-            stream.seek(0)
-            return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path}: {name} is not a numpy array ({_line(error)}); {_ADVICE}"
-        ) from error
-    return _plain(_restricted_load(stream.read(), path), path, name)
-
-
-# --- the restricted unpickler ---------------------------------------------------------------
+# --- stand-ins for what a pickle of a body names --------------------------------------------
 
 
 class _Chumpy:
@@ -149,75 +128,29 @@ class _Bag:
 
 
 def _reconstruct_object(cls, *_):
-    # What protocol 0 and 1 write for an object: an empty one, of a class let through below.
+    # What protocol 0 and 1 write for an object: an empty one, of a class that is known here.
     return cls()
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    def __init__(self, file, path):
-        super().__init__(file, encoding="latin1")
-        self._path = path
-        self._known = {}
-
-    def find_class(self, module, name):
-        stand_in = _stand_in(module, name)
-        if stand_in is None:
-            raise _Refused(
-                f"{self._path}: the pickle names {module}.{name}, which no body model needs;"
-                f" nothing of it was run. Trust it not, and {_ADVICE}"
-            )
-        # A pickle may also set attributes on what it names: give it one of its own to spoil.
-        if (module, name) not in self._known:
-            if isinstance(stand_in, type):
-                own = type(stand_in.__name__, (stand_in,), {})
-            else:
-
-                def own(*args):
-                    return stand_in(*args)
-
-            self._known[module, name] = own
-        return self._known[module, name]
-
-
-class _Refused(ValueError):
-    pass
-
-
-def _stand_in(module, name):
-    """What a class or function of a published file is read as; None if it must not be there."""
-    module = module.replace("numpy._core", "numpy.core")
-    fixed = {
-        ("numpy", "dtype"): _Dtype,
-        ("numpy", "ndarray"): _Array,
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy.core.multiarray", "scalar"): _scalar,
-        ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+def _stand_ins():
+    of_scipy = {
+        "csc_matrix": _Sparse, "csc_array": _Sparse,
+        "csr_matrix": _SparseRows, "csr_array": _SparseRows,
+    }  # fmt: skip
+    # Where scipy has kept them, from Python 2 on.
+    modules = ("", ".csc", ".csr", "._csc", "._csr")
+    sets = {"set": _Bag, "frozenset": _Bag, "object": _Bag}
+    return {
         ("chumpy.ch", "Ch"): _Chumpy,
         ("chumpy.reordering", "Select"): _Select,
         ("copy_reg", "_reconstructor"): _reconstruct_object,
         ("copyreg", "_reconstructor"): _reconstruct_object,
-        ("_codecs", "encode"): _encode,
+        **{(f"scipy.sparse{m}", name): cls for m in modules for name, cls in of_scipy.items()},
+        **{(m, name): cls for m in ("__builtin__", "builtins") for name, cls in sets.items()},
     }
-    if module in ("__builtin__", "builtins"):
-        return {"set": _Bag, "frozenset": _Bag, "object": _Bag}.get(name)
-    if module == "scipy.sparse" or module.startswith("scipy.sparse."):
-        return {
-            "csc_matrix": _Sparse, "csc_array": _Sparse,
-            "csr_matrix": _SparseRows, "csr_array": _SparseRows,
-        }.get(name)  # fmt: skip
-    return fixed.get((module, name))
 
 
-def _restricted_load(content, path):
-    try:
-        return _RestrictedUnpickler(io.BytesIO(content), path).load()
-    except _Refused:
-        raise
-    # Bytes that are no pickle, or half of one, end in an error of almost any type.
-    except Exception as error:
-        raise ValueError(
-            f"{path}: not a whole body model pickle ({_line(error)}); {_ADVICE}"
-        ) from error
+_STAND_INS = _stand_ins()
 
 
 def _plain(value, path, name):
@@ -233,19 +166,19 @@ def _plain(value, path, name):
         ) from error
 
 
-def _dense(value):
-    if isinstance(value, _Array):
-        value = value.value
+def _dense(value, depth=0):
+    if depth > _DEEPEST:
+        raise ValueError("an array of an array without an end")
     if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
         # An archive keeps an object, a sparse matrix say, as an array of that one object.
-        return _dense(value.item())
+        return _dense(value.item(), depth + 1)
     if isinstance(value, _Chumpy):
-        return _dense(value.x)
+        return _dense(value.x, depth + 1)
     if isinstance(value, _Select):
-        chosen = _dense(value.a).ravel()[_dense(value.idxs)]
+        chosen = _dense(value.a, depth + 1).ravel()[_dense(value.idxs, depth + 1)]
         return chosen.reshape([int(n) for n in value.preferred_shape])
     if isinstance(value, _Sparse):
-        return _dense_from_sparse(value)
+        return _dense_from_sparse(value, depth + 1)
     if isinstance(value, (list, tuple, int, float, np.generic)):
         value = np.asarray(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
@@ -253,13 +186,19 @@ def _dense(value):
     return value
 
 
-def _dense_from_sparse(matrix):
-    shape = tuple(int(n) for n in matrix._shape)
-    data, indices, indptr = (_dense(getattr(matrix, n)) for n in ("data", "indices", "indptr"))
+def _dense_from_sparse(matrix, depth):
+    rows, columns = (int(n) for n in matrix._shape)
+    if min(rows, columns) < 0 or rows * columns > _LARGEST_DENSE:
+        raise ValueError(f"a sparse matrix of {rows} x {columns} is not a body's")
+    data, indices, indptr = (
+        _dense(getattr(matrix, n), depth) for n in ("data", "indices", "indptr")
+    )
     # Rows of a matrix kept by rows are columns of its transpose.
-    minor, major = shape if matrix.by_columns else shape[::-1]
+    minor, major = (rows, columns) if matrix.by_columns else (columns, rows)
     outside = indices.size and (indices.min() < 0 or indices.max() >= minor)
     if indptr.shape != (major + 1,) or data.shape != indices.shape or outside:
+        raise ValueError("the sparse matrix does not fit together")
+    if indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
         raise ValueError("the sparse matrix does not fit together")
     dense = np.zeros((minor, major), dtype=data.dtype)
     np.add.at(dense, (indices, np.repeat(np.arange(major), np.diff(indptr))), data)

@@ -20,6 +20,9 @@ from mbjax.pose.rotations import axis_angle_to_matrix, common_namespace, matmul
 PUBLISHED_NAMES = (
     "v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f",
 )  # fmt: skip
+_LARGEST_BODY = 100.0  # metres from the origin; a body in millimetres is beyond it
+# Skin weights are written with few digits, and rounded when vertices are moved between bodies.
+_SUM_TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +96,12 @@ class Body:
             faces = np.asarray(arrays["f"])
             if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
                 raise ValueError(f"{where}: f has shape {faces.shape}, whole numbers (F, 3) wanted")
+            if faces.size and not (0 <= faces.min() and faces.max() < V):
+                raise ValueError(
+                    f"{where}: f names vertices {faces.min()} to {faces.max()} of {V}; download"
+                    " the file again"
+                )
+        _check_sizes(template, weights, where)
         # In float64: sums over thousands of vertices.
         regressor = regressor.astype(np.float64)
         return cls(
@@ -341,6 +350,22 @@ def _blend(coefficients, directions_Nx3xC):
     N, _, C = directions_Nx3xC.shape
     flat = matmul(coefficients, xp.asarray(directions_Nx3xC).reshape(3 * N, C).T)
     return flat.reshape(*flat.shape[:-1], N, 3)
+
+
+def _check_sizes(template_Vx3, weights_VxJ, where):
+    """ValueError for numbers that fit the arrays' shapes but not a person."""
+    farthest = float(abs(template_Vx3).max())
+    if farthest > _LARGEST_BODY:
+        raise ValueError(
+            f"{where}: v_template reaches {farthest:,.0f} m; it is a person's surface in metres"
+        )
+    sums_V = weights_VxJ.sum(axis=1, dtype=np.float64)
+    worst = int(abs(sums_V - 1).argmax())
+    if abs(sums_V[worst] - 1) > _SUM_TOLERANCE or weights_VxJ.min() < -_SUM_TOLERANCE:
+        raise ValueError(
+            f"{where}: weights of vertex {worst} sum to {sums_V[worst]:.3f}, smallest"
+            f" {weights_VxJ.min():.3f}; the shares of a vertex's bones are 0 to 1 and sum to 1"
+        )
 
 
 def _regress_directions(regressor_NxV, directions_Vx3xC):

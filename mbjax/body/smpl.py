@@ -14,12 +14,12 @@ SMPL is licensed and the user's; the folder that MBJAX_SMPL or a config's `body`
 import dataclasses
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from mbjax import array_files
 from mbjax.body import files as body_files
 from mbjax.body import stand_in
 from mbjax.body.model import Body, RegressedJoints
@@ -160,16 +160,16 @@ def _body_file(folder: Path) -> Path:
 
 def _read_npy(path):
     try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float64)
-    except (ValueError, OSError, EOFError) as error:
+        return np.asarray(array_files.read_npy(path), np.float64)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path}: not an array of numbers ({_line(error)}); {_RELEASE}") from None
 
 
 def _read_mean(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            pose, shape = (np.asarray(file[n], np.float64).reshape(-1) for n in ("pose", "shape"))
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        arrays = array_files.read_npz(path, ("pose", "shape"))
+        pose, shape = (np.asarray(arrays[n], np.float64).reshape(-1) for n in ("pose", "shape"))
+    except (ValueError, OSError, KeyError) as error:
         raise ValueError(
             f"{path}: pose and shape cannot be read ({_line(error)}); {_RELEASE}"
         ) from None

@@ -72,7 +72,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(folder, tmp_path):
             return (open, (str(marker), "w"))
 
     (folder / "SMPL_NEUTRAL.pkl").write_bytes(pickle.dumps({"v_template": Code()}))
-    with pytest.raises(ValueError, match="open, which no body model needs; nothing of it was run"):
+    with pytest.raises(
+        ValueError, match="open, which plain data does not need; nothing of it was run"
+    ):
         smpl.load(str(folder))
     assert not marker.exists()
 
