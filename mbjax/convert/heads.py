@@ -1,4 +1,4 @@
-"""Nets with a head: their tables of names, and how a file's tensors tell which net it is.
+"""Nets with a head: their tables of names, sizes by tensors, and what the release saves them as.
 
 To add a kind: its network in `models/networks.py`, an entry in HEADS here.
 """
@@ -8,7 +8,6 @@ import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 
 from mbjax.convert.names import Row, dstformer_rows, linear, under
-from mbjax.convert.params import dstformer_config
 from mbjax.models.action import ActionHeadConfig, EmbedHeadConfig
 from mbjax.models.mesh import MeshHeadConfig, RefineHeadConfig
 from mbjax.models.networks import Network
@@ -17,14 +16,31 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 @dataclasses.dataclass(frozen=True)
+class SavedAs:
+    """How the release's training scripts save a network.
+
+    container: the key of the state dict. best: that of the best evaluation so far. told_by: the
+    metrics of a run that state it (the release's min_loss is in mm). start: what the release starts
+    from.
+    """
+
+    container: str
+    best: str
+    told_by: tuple[str, ...]
+    start: float
+
+
+@dataclasses.dataclass(frozen=True)
 class HeadFormat:
     """rows: sizes of the head -> its table, without the beginning 'head.'. sizes: shapes of a
     file's tensors under 'head.', without it -> sizes of the head, or None where it is another
-    kind's. left_out: patterns of names under 'head.' that a file may have and that are not used.
+    kind's. saved_as: in PyTorch files. left_out: patterns of names under 'head.' that a
+    file may have and that are not used.
     """
 
     rows: Callable[[object], list[Row]]
     sizes: Callable[[Shapes], object | None]
+    saved_as: SavedAs
     left_out: tuple[str, ...] = ()
 
 
@@ -97,14 +113,24 @@ def _refine_sizes(shapes: Shapes):
     return None
 
 
+ENCODER_SAVED_AS = SavedAs("model_pos", "min_loss", ("mpjpe_mm", "mpjpe", "error_mm"), 100000)
+_CLASSES = SavedAs("model", "best_acc", ("top_1",), 0)
+_MESHES = SavedAs("model", "best_jpe", ("mpjpe",), 9999.0)
+
 # The release's mesh nets keep the whole body model among their weights; it is read from its own
 # files here (`convert.smpl_buffers` writes it).
 HEADS: dict[str, HeadFormat] = {
-    "action": HeadFormat(_action_rows, _action_sizes),
-    "embed": HeadFormat(_embed_rows, _embed_sizes),
-    "mesh": HeadFormat(_mesh_rows, _mesh_sizes, ("smpl.*",)),
-    "mesh_refine": HeadFormat(_refine_rows, _refine_sizes, ("smpl.*", "init_pose", "init_shape")),
+    "action": HeadFormat(_action_rows, _action_sizes, _CLASSES),
+    "embed": HeadFormat(_embed_rows, _embed_sizes, _CLASSES),
+    "mesh": HeadFormat(_mesh_rows, _mesh_sizes, _MESHES, ("smpl.*",)),
+    "mesh_refine": HeadFormat(
+        _refine_rows, _refine_sizes, _MESHES, ("smpl.*", "init_pose", "init_shape")
+    ),
 }
+
+
+def saved_as(kind: str) -> SavedAs:
+    return ENCODER_SAVED_AS if kind == "dstformer" else HEADS[kind].saved_as
 
 
 def network_rows(network: Network) -> list[Row]:
@@ -117,36 +143,9 @@ def network_rows(network: Network) -> list[Row]:
     return under("backbone", rows) + under("head", HEADS[network.kind].rows(network.head))
 
 
-def has_head(names) -> bool:
-    return any(name.startswith("backbone.") for name in names)
-
-
-def recognised(shapes: Shapes, num_heads: int | None = None) -> Network:
-    """The network that a state dict of these names and shapes belongs to; ValueError, in one line.
-
-    num_heads: of the encoder's attention, 8 unless given.
-    """
-    if not has_head(shapes):
-        return Network(dstformer_config(shapes, num_heads))
-    encoder = dstformer_config(_below("backbone", shapes), num_heads)
-    head = _below("head", shapes)
-    for kind, form in HEADS.items():
-        sizes = form.sizes(head)
-        if sizes is not None:
-            return Network(encoder, kind, sizes)
-    raise ValueError(
-        f"the network has a head of no known kind on its backbone (head.{', head.'.join(head)}); "
-        "--backbone-only (in Python backbone_only=True) takes its encoder"
-    )
-
-
 def left_out(network: Network, names) -> set[str]:
     """Those names of a file that its network has no use for."""
     if network.kind == "dstformer":
         return set()
     patterns = HEADS[network.kind].left_out
     return {n for n in names if any(fnmatch.fnmatchcase(n, f"head.{p}") for p in patterns)}
-
-
-def _below(name: str, shapes: Shapes) -> dict:
-    return {n.removeprefix(f"{name}."): s for n, s in shapes.items() if n.startswith(f"{name}.")}

@@ -70,8 +70,3 @@ def load_into(
     if verbose:
         remark(f"mbjax.load_into: {source.where}: {report}")
     return merged, report
-
-
-def params_of(model: nnx.Module) -> dict:
-    """A model's parameters as the nested dict that a run's state has."""
-    return nnx.to_pure_dict(nnx.state(model, nnx.Param))

@@ -1,83 +1,21 @@
-"""State dicts and parameter trees: sizes from tensors, strict conversion, partial loading.
+"""State dicts and parameter trees: strict conversion, partial loading.
 
 Trees are the plain nested dicts of a run's state: {'blocks_st': {0: {'attn_s': ...}}}, float32.
 """
 
 import dataclasses
 import functools
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
 from flax import nnx
 
-from mbjax.convert.names import Row, dstformer_rows, is_allowed
+from mbjax.convert.names import Row, is_allowed
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
 
-DEFAULT_HEADS = 8  # what every released checkpoint has; no tensor's shape tells
 _NAMED_AT_MOST = 8  # names in one message
-
-
-def dstformer_config(
-    shapes: Mapping[str, Sequence[int]], num_heads: int | None = None
-) -> DSTformerConfig:
-    """Sizes and structure of the encoder that a state dict belongs to.
-
-    shapes: {name in the table: shape in torch}. num_heads: 8 unless given. ValueError, in one line,
-    where the names are not an encoder's or the shapes contradict each other.
-    """
-
-    def shape(name, axes):
-        if name not in shapes:
-            raise ValueError(f"no tensor named {name}: this is no DSTformer ({_first(shapes)})")
-        if len(shapes[name]) != axes:
-            raise ValueError(f"{name} has shape {tuple(shapes[name])}, expected {axes} axes")
-        return shapes[name]
-
-    _, maxlen, _, dim = shape("temp_embed", 4)
-    joints = shape("pos_embed", 3)[1]
-    dim_in = shape("joints_embed.weight", 2)[1]
-    dim_rep = shape("pre_logits.fc.weight", 2)[0]
-    dim_out = shape("head.weight", 2)[0]
-    levels = {
-        int(found[1]) for name in shapes if (found := re.match(r"blocks_st\.(\d+)\.", name))
-    }
-    if not levels:
-        raise ValueError(f"no tensor named blocks_st.0.*: this is no DSTformer ({_first(shapes)})")
-    hidden = shape(
-        next((n for n in ("blocks_st.0.mlp_t.fc1.weight", "blocks_st.0.mlp_s.fc1.weight")
-              if n in shapes), "blocks_st.0.mlp_t.fc1.weight"), 2
-    )[0]  # fmt: skip
-    ratio = hidden / dim
-    return DSTformerConfig(
-        dim_in=dim_in,
-        dim_out=dim_out,
-        dim_feat=dim,
-        dim_rep=dim_rep,
-        depth=max(levels) + 1,
-        num_heads=num_heads or DEFAULT_HEADS,
-        mlp_ratio=int(ratio) if ratio == int(ratio) else ratio,
-        num_joints=joints,
-        maxlen=maxlen,
-        structure=_structure(shapes),
-        fusion="adaptive" if "ts_attn.0.weight" in shapes else "average",
-    )
-
-
-def _structure(names):
-    """Told by which parts there are. 'ts' alone has the names of 'st', which it is taken for."""
-    first = {n.split(".")[2] for n in names if n.startswith("blocks_st.0.")}
-    if any(n.startswith("blocks_ts.") for n in names):
-        return "st+ts" if "attn_t" in first else "s+t"
-    return "st" if "mlp_s" in first else "st-attention"
-
-
-def _first(names):
-    names = sorted(names)
-    more = " ..." if len(names) > 3 else ""
-    return f"its names: {', '.join(names[:3])}{more}" if names else "it is empty"
 
 
 def describe(config: DSTformerConfig) -> str:
@@ -94,23 +32,15 @@ def describe(config: DSTformerConfig) -> str:
     return text
 
 
-def fresh_params(config: DSTformerConfig, seed: int = 0) -> dict:
-    """A newly initialised encoder's parameters, numpy."""
-    return _fresh(Network(config), seed)["params"]
+def fresh(network: Network, seed: int = 0) -> dict[str, dict]:
+    """{'params': ..., 'other': ...} of a newly initialised network, numpy."""
 
-
-def _fresh(network: Network, seed: int = 0) -> dict[str, dict]:
-    def fresh():
+    def make():
         model = network.make(nnx.Rngs(seed))
         _, params, other = nnx.split(model, nnx.Param, ...)
         return {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(other)}
 
-    return jax.tree.map(np.asarray, jax.jit(fresh)())  # one program, not one per array
-
-
-def abstract_params(config: DSTformerConfig) -> dict:
-    """The same without values, jax.ShapeDtypeStruct; to be read, not changed."""
-    return abstract(Network(config))["params"]
+    return jax.tree.map(np.asarray, jax.jit(make)())  # one program, not one per array
 
 
 @functools.lru_cache(maxsize=16)
@@ -136,81 +66,34 @@ def build(
 # --- strict conversion ------------------------------------------------------------------------
 
 
-def to_params(
-    tensors: Mapping[str, np.ndarray], config: DSTformerConfig, allow: Sequence[str] = ()
-) -> tuple[dict, list[str]]:
-    """(parameters, notes) of an encoder's state dict under the table's names: see `to_trees`."""
-    network = Network(config)
-    trees, notes = to_network(tensors, network, dstformer_rows(config), allow)
-    return trees["params"], notes
-
-
 def to_network(
     tensors: Mapping[str, np.ndarray],
     network: Network,
     rows: Sequence[Row],
     allow: Sequence[str] = (),
 ) -> tuple[dict[str, dict], list[str]]:
-    """`to_trees` for a network and its table."""
-    kind = "" if network.kind == "dstformer" else f"a head of kind {network.kind} on "
-    return to_trees(
-        tensors,
-        rows,
-        abstract(network),
-        lambda: _fresh(network),
-        allow,
-        f"{kind}a DSTformer with {describe(network.encoder)}",
-    )
-
-
-def to_trees(
-    tensors: Mapping[str, np.ndarray],
-    rows: Sequence[Row],
-    abstract: Mapping[str, Mapping],
-    fresh: Callable[[], Mapping[str, Mapping]],
-    allow: Sequence[str],
-    network: str,
-) -> tuple[dict[str, dict], list[str]]:
     """({'params': ..., 'other': ...}, notes) of a state dict under the names of `rows`.
 
-    abstract: the shapes here, by item. fresh: makes an initialised network's. network: what it is,
-    for the message. Every tensor is used, every parameter filled, every shape equal: what is not is
-    listed in one ValueError, unless its name matches a pattern in `allow`. What is allowed to be
-    missing is newly initialised, what is allowed to be too much is left out; the notes say so.
+    rows: the network's table. Every tensor is used, every parameter filled, every shape equal: what
+    is not is listed in one ValueError, unless its name matches a pattern in `allow`. What is
+    allowed to be missing is newly initialised, what is allowed to be too much is left out; the
+    notes list it.
     """
-    expected = {}
+    shapes = abstract(network)
+    expected: dict = {}
     for row in rows:
-        expected |= torch_shapes([row], abstract[row.item])
+        expected |= torch_shapes([row], shapes[row.item])
+    problems = _problems(tensors, rows, expected, allow)
+    if problems:
+        kind = "" if network.kind == "dstformer" else f"a head of kind {network.kind} on "
+        raise ValueError(
+            f"the tensors are not those of {kind}a DSTformer with {describe(network.encoder)}: "
+            f"{'; '.join(problems)} (--allow PATTERN accepts missing or unexpected names)"
+        )
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
-    wrong = [
-        name for name, shape in expected.items()
-        if name in tensors and tensors[name].shape != shape
-    ]  # fmt: skip
-    counters = {row.torch for row in rows if row.counter}
-    whole = [
-        name for name in expected
-        if name in tensors and name not in counters and tensors[name].dtype.kind != "f"
-    ]  # fmt: skip
-    problems = []
-    for label, names in (("missing", missing), ("unexpected", unexpected)):
-        names = [name for name in names if not is_allowed(name, allow)]
-        if names:
-            problems.append(f"{len(names)} {label}: {', '.join(names)}")
-    if wrong:
-        problems.append(
-            f"{len(wrong)} of another shape: "
-            + ", ".join(f"{n} {tensors[n].shape} instead of {expected[n]}" for n in wrong)
-        )
-    if whole:
-        problems.append(f"{len(whole)} not of floating point: {', '.join(whole)}")
-    if problems:
-        raise ValueError(
-            f"the tensors are not those of {network}: {'; '.join(problems)} (--allow PATTERN "
-            "accepts missing or unexpected names)"
-        )
-    trees: dict = {item: {} for item in abstract}
-    new = fresh() if missing else None
+    new = fresh(network) if missing else None
+    trees: dict = {item: {} for item in shapes}
     for row in rows:
         found = row.torch in tensors
         array = row.here(tensors[row.torch]) if found else get(new[row.item], row.path)
@@ -221,6 +104,31 @@ def to_trees(
     if unexpected:
         notes.append(f"left out: {shorten(unexpected)}")
     return trees, notes
+
+
+def _problems(tensors, rows, expected, allow) -> list[str]:
+    """Why a state dict does not fit a table, one text for each kind of reason."""
+    names = {
+        "missing": [name for name in expected if name not in tensors],
+        "unexpected": [name for name in tensors if name not in expected],
+    }
+    problems = []
+    for label, found in names.items():
+        found = [name for name in found if not is_allowed(name, allow)]
+        if found:
+            problems.append(f"{len(found)} {label}: {', '.join(found)}")
+    there = [name for name in expected if name in tensors]
+    wrong = [name for name in there if tensors[name].shape != expected[name]]
+    if wrong:
+        problems.append(
+            f"{len(wrong)} of another shape: "
+            + ", ".join(f"{n} {tensors[n].shape} instead of {expected[n]}" for n in wrong)
+        )
+    counters = {row.torch for row in rows if row.counter}
+    whole = [n for n in there if n not in counters and tensors[n].dtype.kind != "f"]
+    if whole:
+        problems.append(f"{len(whole)} not of floating point: {', '.join(whole)}")
+    return problems
 
 
 def to_torch(

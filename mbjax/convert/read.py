@@ -12,7 +12,15 @@ from collections.abc import Sequence
 import absl.logging
 import numpy as np
 
-from mbjax.convert import heads, names, optimizer_state, params, safetensors_io, torch_io
+from mbjax.convert import (
+    heads,
+    names,
+    optimizer_state,
+    params,
+    recognise,
+    safetensors_io,
+    torch_io,
+)
 from mbjax.convert.array_types import WeightFile
 from mbjax.convert.optimizer_state import Adam
 from mbjax.models.dstformer import DSTformerConfig
@@ -128,10 +136,8 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
         described = {"kind": "dstformer", "dstformer": described["dstformer"]}
     elif optimizer and arrays["opt_state"]:
         adam = optimizer_state.from_optax(arrays["opt_state"])
-    if num_heads:
-        described["dstformer"] = {**described["dstformer"], "num_heads": num_heads}
     try:
-        network = Network.from_meta(described)
+        network = recognise.with_heads(Network.from_meta(described), num_heads)
         # Names and shapes against the network that meta describes.
         rows = heads.network_rows(network)
         params.to_network(params.to_torch(tree, rows, other), network, rows)
@@ -162,23 +168,14 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     notes = [*file.notes, *notes]
     tensors = {plain: file.tensors[name] for name, plain in table.items()}
     state = file.optimizer if optimizer else None
-    with_head = heads.has_head(tensors)
-    recorded = _recorded(file)
-    if with_head and backbone_only:
+    recorded = recognise.recorded_meta(file)
+    if backbone_only and recognise.has_head(tensors):
         below = [name for name in tensors if name.startswith("backbone.")]
         notes.append(f"the encoder alone, without {len(tensors) - len(below)} tensors of the head")
         tensors = {name.removeprefix("backbone."): tensors[name] for name in below}
         state = recorded = None
-    if recorded:
-        network = Network.from_meta(recorded["network"])
-        if num_heads:
-            encoder = dataclasses.replace(network.encoder, num_heads=num_heads)
-            network = dataclasses.replace(network, encoder=encoder)
-    else:
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        network = heads.recognised(shapes, num_heads)
-        if not num_heads:
-            notes.append(f"heads are not in the file, {network.encoder.num_heads} assumed")
+    network, more = recognise.network_of(tensors, recorded, num_heads)
+    notes += more
     unused = heads.left_out(network, tensors)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in unused}
     rows = heads.network_rows(network)
@@ -197,15 +194,6 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     else:
         meta = _meta(file, network, adam, state)
     return Source(path, meta, trees["params"], adam, notes, trees["other"])
-
-
-def _recorded(file):
-    """The meta that this package wrote into a file, or None."""
-    meta = file.record.get("meta") if isinstance(file.record, dict) else None
-    network = meta.get("network") if isinstance(meta, dict) else None
-    if isinstance(network, dict) and isinstance(network.get("dstformer"), dict):
-        return meta
-    return None
 
 
 def _meta(file: WeightFile, network, adam, state):

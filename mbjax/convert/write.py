@@ -19,15 +19,6 @@ from mbjax.convert.read import Source
 from mbjax.training.checkpoint import FOLDER, Checkpoints
 
 TORCH_ENDINGS = (".bin", ".pth", ".pt")
-# By kind of network: the key of the state dict, that of the best evaluation so far, the metrics of
-# a run that say it (the release's min_loss is in mm), and what the release starts from.
-_SAVED = {
-    "dstformer": ("model_pos", "min_loss", ("mpjpe_mm", "mpjpe", "error_mm"), 100000),
-    "action": ("model", "best_acc", ("top_1",), 0),
-    "embed": ("model", "best_acc", ("top_1",), 0),
-    "mesh": ("model", "best_jpe", ("mpjpe",), 9999.0),
-    "mesh_refine": ("model", "best_jpe", ("mpjpe",), 9999.0),
-}
 
 
 def check(out: str | os.PathLike) -> None:
@@ -93,21 +84,21 @@ def to_file(
             first = groups[-1]["params"][-1] + 1
             groups[-1]["params"] += range(first, first + len(smpl_buffers.PARAMETERS))
         optimizer = optimizer_state.to_torch(source.adam, rows, groups)
-    container = _SAVED[network.kind][0]
+    container = heads.saved_as(network.kind).container
     torch_io.write(out, tensors, _fields(source.meta), container, optimizer, record)
 
 
 def _fields(meta):
     """What the release saves, in its order. Rate and epoch there are those to go on with."""
     metrics = meta.get("metrics") or {}
-    container, best, told_by, start = _SAVED[meta["network"]["kind"]]
+    saved = heads.saved_as(meta["network"]["kind"])
     rates = _rates(meta)
     own = {
         "epoch": int(meta["epoch"]) + 1,
         "lr": rates if len(rates) > 1 else rates[0],
         "optimizer": None,
-        container: None,
-        best: next((metrics[name] for name in told_by if name in metrics), start),
+        saved.container: None,
+        saved.best: next((metrics[n] for n in saved.told_by if n in metrics), saved.start),
     }
     return {**own, **(meta.get("torch") or {}).get("fields", {})}
 

@@ -44,7 +44,7 @@ def test_every_kind_of_source_gives_the_same_model(files, name, capsys):
     model = mbjax.load(files / name)
     assert model.config == recipes.TINY  # two heads are in the metadata
     mine = recipes.weights()
-    assert recipes.same(jax.tree.map(np.asarray, mbjax.convert.load.params_of(model)), mine)
+    assert recipes.same(jax.tree.map(np.asarray, recipes.params_of(model)), mine)
     said = capsys.readouterr().err
     assert said.startswith("mbjax.load: ") and said.count("\n") == 1 and "heads 2" in said
     mbjax.load(files / name, verbose=False)
@@ -77,7 +77,7 @@ def test_which_step(tmp_path):
     checkpoints.close()
     for which, seed in (("latest", 2), ("1", 1), (1, 1)):
         model = mbjax.load(tmp_path, which=which, verbose=False)
-        assert recipes.same(mbjax.convert.load.params_of(model), recipes.weights(seed=seed))
+        assert recipes.same(recipes.params_of(model), recipes.weights(seed=seed))
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         mbjax.load(tmp_path, which="3")
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbjax.convert import names, params
+from mbjax.convert import names, params, recognise
 from mbjax.models.dstformer import DSTformerConfig
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
@@ -14,12 +14,12 @@ def test_the_table_has_torchs_names_order_and_shapes():
     state = torch.load(GOLDEN / "dstformer.bin", weights_only=True)["model_pos"]
     table, notes = names.normalised(state)
     shapes = {table[name]: tuple(tensor.shape) for name, tensor in state.items()}
-    config = params.dstformer_config(shapes, num_heads=4)
+    config = recognise.dstformer_config(shapes, num_heads=4)
     rows = names.dstformer_rows(config)
     assert notes == []
     # The order is that of the optimizer's numbers.
     assert [row.torch for row in rows] == list(shapes)
-    assert params.torch_shapes(rows, params.abstract_params(config)) == shapes
+    assert params.torch_shapes(rows, recipes.abstract_params(config)) == shapes
 
 
 @pytest.mark.parametrize("structure", ["st+ts", "st", "ts", "s+t", "st-attention"])
@@ -28,7 +28,7 @@ def test_every_parameter_has_one_row(structure, fusion):
     config = DSTformerConfig(
         dim_feat=8, dim_rep=8, depth=2, num_heads=2, maxlen=3, structure=structure, fusion=fusion
     )
-    paths = [path for path, _ in params.leaves(params.abstract_params(config))]
+    paths = [path for path, _ in params.leaves(recipes.abstract_params(config))]
     rows = names.dstformer_rows(config)
     assert sorted(map(str, paths)) == sorted(str(row.path) for row in rows)
     assert len({row.torch for row in rows}) == len(rows)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbjax.convert import names, params
+from mbjax.convert import names, params, recognise
 from mbjax.models.dstformer import DSTformerConfig
 from tests.recipes import weights as recipes
 
@@ -31,8 +31,8 @@ def test_sizes_come_from_the_tensors(
         mlp_ratio=ratio, num_joints=joints, maxlen=maxlen, structure=structure, fusion=fusion,
     )  # fmt: skip
     rows = names.dstformer_rows(config)
-    shapes = params.torch_shapes(rows, params.abstract_params(config))
-    found = params.dstformer_config(shapes, num_heads=4)
+    shapes = params.torch_shapes(rows, recipes.abstract_params(config))
+    found = recognise.dstformer_config(shapes, num_heads=4)
     if len(config.streams) == 1:  # one stream has nothing to fuse
         found = dataclasses.replace(found, fusion=fusion)
     assert found == config
@@ -40,14 +40,14 @@ def test_sizes_come_from_the_tensors(
 
 def test_heads_are_8_unless_given(tensors):
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    assert params.dstformer_config(shapes).num_heads == 8
-    assert params.dstformer_config(shapes, 4).num_heads == 4
+    assert recognise.dstformer_config(shapes).num_heads == 8
+    assert recognise.dstformer_config(shapes, 4).num_heads == 4
     with pytest.raises(ValueError, match="does not divide into 5 heads"):
-        params.dstformer_config(shapes, 5)
+        recognise.dstformer_config(shapes, 5)
 
 
 def test_both_ways_are_exact(tensors):
-    tree, notes = params.to_params(tensors, recipes.TINY)
+    tree, notes = recipes.to_params(tensors, recipes.TINY)
     assert recipes.same(tree, recipes.weights())
     assert notes == []
     back = params.to_torch(tree, names.dstformer_rows(recipes.TINY))
@@ -60,7 +60,7 @@ def test_everything_missing_unexpected_or_of_another_shape_is_listed(tensors):
     tensors["extra.a"] = tensors["extra.b"] = np.zeros(3, np.float32)
     tensors["norm.bias"] = np.zeros(5, np.float32)
     with pytest.raises(ValueError) as caught:
-        params.to_params(tensors, recipes.TINY)
+        recipes.to_params(tensors, recipes.TINY)
     text = str(caught.value)
     for part in (
         "2 missing: blocks_ts.1.attn_t.qkv.bias, norm.weight", "2 unexpected: extra.a, extra.b",
@@ -73,9 +73,9 @@ def test_everything_missing_unexpected_or_of_another_shape_is_listed(tensors):
 def test_what_is_allowed_is_said(tensors):
     del tensors["head.weight"]
     tensors["extra.a"] = np.zeros(3, np.float32)
-    tree, notes = params.to_params(tensors, recipes.TINY, ["head.*", "extra.*"])
+    tree, notes = recipes.to_params(tensors, recipes.TINY, ["head.*", "extra.*"])
     assert notes == ["newly initialised: head.weight", "left out: extra.a"]
-    fresh = params.fresh_params(recipes.TINY)
+    fresh = recipes.fresh_params(recipes.TINY)
     assert np.array_equal(tree["head"]["kernel"], fresh["head"]["kernel"])
     assert np.array_equal(tree["head"]["bias"], recipes.weights()["head"]["bias"])
 
@@ -83,14 +83,14 @@ def test_what_is_allowed_is_said(tensors):
 def test_another_shape_is_never_allowed(tensors):
     tensors["head.weight"] = tensors["head.weight"][:, :5]
     with pytest.raises(ValueError, match="1 of another shape: head.weight"):
-        params.to_params(tensors, recipes.TINY, ["*"])
+        recipes.to_params(tensors, recipes.TINY, ["*"])
 
 
 def test_what_is_no_dstformer():
     with pytest.raises(ValueError, match="this is no DSTformer .its names: conv1.weight"):
-        params.dstformer_config({"conv1.weight": (3, 3)})
+        recognise.dstformer_config({"conv1.weight": (3, 3)})
     with pytest.raises(ValueError, match="it is empty"):
-        params.dstformer_config({})
+        recognise.dstformer_config({})
 
 
 def test_a_checkpoint_that_does_not_fit_its_network_is_not_written():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mbjax.convert import names, params, torch_io, twin
+from mbjax.convert import names, params, recognise, torch_io, twin
 from mbjax.models.dstformer import DSTformerConfig
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
@@ -28,8 +28,8 @@ def test_the_twin_is_the_reference(golden):
     file = torch_io.read(GOLDEN / "dstformer.bin")
     table, _ = names.normalised(file.tensors)
     arrays = {plain: file.tensors[name] for name, plain in table.items()}
-    config = params.dstformer_config({n: a.shape for n, a in arrays.items()}, 4)
-    network = twin_of(config, params.to_params(arrays, config)[0])
+    config = recognise.dstformer_config({n: a.shape for n, a in arrays.items()}, 4)
+    network = twin_of(config, recipes.to_params(arrays, config)[0])
     values = golden("dstformer.npz")
     # The order of float32 sums alone differs.
     np.testing.assert_allclose(run(network, values["x"]), values["y"], rtol=0, atol=1e-5)
@@ -55,7 +55,7 @@ def test_full_and_lite_at_243_frames(make, highest_precision):
     import jax
 
     config = make()
-    weights = params.fresh_params(config)
+    weights = recipes.fresh_params(config)
     x = np.random.default_rng(0).normal(0, 0.5, (1, 243, 17, 3)).astype(np.float32)
     pose = jax.jit(lambda tree, x: params.build(config, tree)(x))(weights, x)
     # The bound that was asked for; about 5e-7 is what there is.

@@ -4,11 +4,14 @@ import dataclasses
 
 import jax
 import numpy as np
+from flax import nnx
 
 from mbjax.convert import params
+from mbjax.convert.names import dstformer_rows
 from mbjax.convert.optimizer_state import Adam
 from mbjax.convert.read import Source
 from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.networks import Network
 
 TINY = DSTformerConfig(dim_feat=16, dim_rep=24, depth=2, num_heads=2, mlp_ratio=2, maxlen=9)
 # One level, which compiles in seconds and still has both streams and their fusion.
@@ -18,10 +21,32 @@ SHALLOW = dataclasses.replace(TINY, depth=1)
 def weights(config=TINY, seed=0):
     """Parameters none of which is at a special value: fresh biases and fusions are all alike."""
     generator = np.random.default_rng(seed)
-    abstract = params.abstract_params(config)
     return jax.tree.map(
-        lambda leaf: generator.normal(0, 0.2, leaf.shape).astype(np.float32), abstract
+        lambda leaf: generator.normal(0, 0.2, leaf.shape).astype(np.float32),
+        abstract_params(config),
     )
+
+
+def abstract_params(config):
+    """Shapes of an encoder's parameters."""
+    return params.abstract(Network(config))["params"]
+
+
+def fresh_params(config, seed=0):
+    """A newly initialised encoder's."""
+    return params.fresh(Network(config), seed)["params"]
+
+
+def to_params(tensors, config, allow=()):
+    """(parameters, notes) of an encoder's state dict under the table's names."""
+    network = Network(config)
+    trees, notes = params.to_network(tensors, network, dstformer_rows(config), allow)
+    return trees["params"], notes
+
+
+def params_of(model):
+    """A model's parameters as the nested dict that a run's state has."""
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
 
 def adam(config=TINY, seed=1, count=5):

@@ -50,16 +50,6 @@ def jittered_frames(length: int, frames: int, rng: np.random.Generator) -> np.nd
     return np.minimum(place.astype(np.int64), length - 1)
 
 
-def replay_frames(length: int, frames: int, rng: np.random.Generator | None = None) -> np.ndarray:
-    """(frames,) consecutive frame numbers, from the start again where the recording ends.
-
-    A longer recording gives a window: at a random place, or the first without a generator.
-    """
-    _need_frames(length, frames)
-    start = int(rng.integers(length - frames)) if rng is not None and length > frames else 0
-    return (start + np.arange(frames)) % length
-
-
 def _need_frames(length, frames):
     if length < 1 or frames < 1:
         raise ValueError(f"cannot take {frames} frames of a recording of {length}")

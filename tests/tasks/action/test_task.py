@@ -16,6 +16,7 @@ from mbjax.devices import sharding
 from mbjax.tasks import as_state
 from mbjax.tasks.action import splits
 from mbjax.tasks.action import task as action
+from tests.recipes import weights as weight_recipes
 from tests.recipes.action import TINY
 
 
@@ -121,7 +122,7 @@ def test_the_encoder_s_pose_head_is_left_alone_by_training(trained, gestures):
     """It gets no gradient; with weight decay alone it would shrink."""
     task = action.make_task(config_of(gestures))
     begun = nnx.to_pure_dict(nnx.state(task.make_model(nnx.Rngs(0)), nnx.Param))["backbone"]
-    ended = loading.params_of(loading.load(trained, verbose=False))["backbone"]
+    ended = weight_recipes.params_of(loading.load(trained, verbose=False))["backbone"]
     # 1e-7: initial values drawn by another compiled program.
     np.testing.assert_allclose(ended["head"]["kernel"], begun["head"]["kernel"], atol=1e-7)
     assert not np.allclose(ended["temp_embed"], begun["temp_embed"], atol=1e-6)
