@@ -1,7 +1,12 @@
 """The subcommand infer: arguments, what is written and what is printed."""
 
 import dataclasses
+import os
+import pathlib
 import sys
+
+# Focal length of --depth-from-size over the image's longer side: about 45 degrees across.
+_USUAL_LENS = 1.2
 
 
 def add(command) -> None:
@@ -24,7 +29,24 @@ def add(command) -> None:
         "--focal", type=float, metavar="PX",
         help="the same where only the focal length is known, of the image of --image-size",
     )  # fmt: skip
+    sub.add_argument(
+        "--depth-from-size", action="store_true",
+        help="as --focal, for a lens of 1.2 times the image's longer side: how far people go "
+        "towards the camera and away from it, by how large they are",
+    )  # fmt: skip
     sub.add_argument("--out", default="motion", metavar="DIR", help="folder (%(default)s)")
+    sub.add_argument(
+        "--rig", default="plain", metavar="NAME",
+        help="whose names the bones of BVH and GLB have: plain, mixamo, cmu, blender, vrm "
+        "(%(default)s)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--smooth", type=float, metavar="HZ",
+        help="low-pass of BVH, TRC, GLB, CSV and angles, without delay (off; 6 is usual for gait)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--no-foot-lock", action="store_true", help="let planted feet slide as they were lifted"
+    )
     sub.add_argument(
         "--pixel", type=float, nargs=2, metavar=("W", "H"),
         help="normalise by the image's size, and give pixels back",
@@ -77,7 +99,12 @@ def _infer(args):
     from mbjax.lifting import lift as infer
     from mbjax.models.mesh import MeshNet, RefineNet
     from mbjax.motion import files as motion_files
+    from mbjax.motion import world
+    from mbjax.motion.rig import RIGS
 
+    if args.rig not in RIGS:
+        raise ValueError(f"--rig {args.rig}: known are {', '.join(RIGS)}")
+    _check_out(args.out)
     # Mistakes in the keypoints are told before the model is loaded.
     pictures = _open_video(args)
     size = args.image_size or args.pixel
@@ -98,7 +125,11 @@ def _infer(args):
         intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,
         window=args.window, reference_compat=args.reference_compat,
     )  # fmt: skip
-    paths = motion_files.write_all(motion, args.out)
+    in_world = world.of_motion(motion, args.smooth, not args.no_foot_lock)
+    paths = motion_files.write_all(
+        motion, args.out, rig_names=args.rig, in_world=in_world,
+        frames=pictures.video.frames if pictures.video else None,
+    )  # fmt: skip
     root = "root at the origin" if motion.root_relative else "root moving"
     root = "before the camera" if motion.placed else root
     print(f"{motion.source}: {motion.layout}, {len(motion)} person(s), unit {motion.unit}, {root}")
@@ -108,12 +139,13 @@ def _infer(args):
         print(f"  person {one.person}: {len(one.frames_T)} frames, {first} to {last}{filled}")
     if motion.fps is None:
         print(
-            f"  frame rate not known: {motion_files.DEFAULT_FPS:g} in TRC, BVH and pictures, no "
-            "times elsewhere; --fps says it"
+            f"  frame rate not known: {motion_files.DEFAULT_FPS:g} in TRC, BVH, GLB and pictures, "
+            "no times elsewhere; --fps says it"
         )
-    for note in motion.notes:
+    for note in dict.fromkeys((*motion.notes, *in_world.notes)):
         print(f"  {note}")
-    print(f"  motion.bvh has bones that do not stretch; its joints are {_bvh_error(motion)} off")
+    for one, placed in zip(motion, in_world.persons, strict=True):
+        _print_skeleton(one, placed)
     # The files are there before anything is drawn, and stay if drawing fails.
     for path in paths:
         print(f"wrote {path}")
@@ -149,8 +181,7 @@ def _fit_video(pictures, keypoints):
     if pictures.video is None:
         return
     share = max(
-        share_outside(track.keypoints_NxKx3, pictures.video.size)
-        for track in keypoints.tracks
+        share_outside(track.keypoints_NxKx3, pictures.video.size) for track in keypoints.tracks
     )
     if share > 0.5:
         width, height = pictures.video.size
@@ -162,37 +193,59 @@ def _fit_video(pictures, keypoints):
 
 
 def _draw(pictures, motion, folder, asked):
+    from mbjax.motion import earlier_run
     from mbjax.pictures import of_motion
 
-    print(f"wrote {of_motion.page(motion, folder)}", flush=True)
+    page = of_motion.page(motion, folder, video=pictures.video)
+    earlier_run.also(folder, page.name)
+    print(f"wrote {page}", flush=True)
     try:
         path, missing = of_motion.draw(motion, folder, pictures.kind, pictures.video)
     except ImportError as error:
         if pictures.problem is None:
             pictures.problem, pictures.failed = f"motion.mp4 is not drawn: {error}", asked
         return
+    earlier_run.also(folder, path.name)
     print(f"wrote {path}", flush=True)
     if missing:
         print(f"  the video ends before the keypoints: {missing} frames drawn without it")
 
 
-def _bvh_error(motion):
-    import numpy as np
+def _print_skeleton(one, placed):
+    """What became of a person's limbs, and of the frames before they came."""
+    from mbjax.motion import files as motion_files
+    from mbjax.motion import one_skeleton
 
-    from mbjax.motion import bvh_writer
-    from mbjax.motion.files import y_up
+    left, right = one_skeleton.leg_lengths(placed.joints_TxJx3)
+    both = sum(one_skeleton.leg_lengths(placed.body_TxJx3)) / 2
+    off = 1000 * motion_files.rig_errors(placed).mean()
+    print(
+        f"  person {one.person}: left leg {left:.2f} m, right {right:.2f} m as lifted; BVH, TRC "
+        f"and GLB have {both:.2f} m for both, joints {off:.0f} mm off on average"
+    )
+    if placed.frames_T[0] > 0:
+        print(f"  person {one.person}: BVH holds the first pose up to frame {placed.frames_T[0]}")
 
-    errors = [bvh_writer.joint_errors(y_up(one.pose_TxJx3)).ravel() for one in motion]
-    mean = np.concatenate(errors).mean()
-    return f"{1000 * mean:.1f} mm" if motion.unit == "m" else f"{mean:.3g} ({motion.unit})"
+
+def _check_out(folder):
+    """Makes the folder at once: what cannot be written is better known before the work."""
+    path = pathlib.Path(folder).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out {path} is a file; a folder was wanted")
+    # Only the first that exists is looked at, so that a failure leaves no empty folder.
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise ValueError(f"--out {path}: {parent} cannot be written to")
 
 
 def _intrinsics(args, size):
-    if args.focal is None:
+    if args.focal is None and not args.depth_from_size:
         return args.intrinsics
-    if args.intrinsics or not size:
+    name = "--focal" if args.focal else "--depth-from-size"
+    if args.intrinsics or (args.focal and args.depth_from_size) or not size:
         raise ValueError(
-            "--focal is instead of --intrinsics, and needs the image's size: --image-size W H, or "
+            f"{name} is instead of --intrinsics, and needs the image's size: --image-size W H, or "
             "a --video"
         )
-    return (args.focal, args.focal, size[0] / 2, size[1] / 2)
+    focal = args.focal or _USUAL_LENS * max(size)
+    return (focal, focal, size[0] / 2, size[1] / 2)

@@ -59,6 +59,16 @@ class Layout:
     def count(self) -> int:
         return len(self.names)
 
+    @property
+    def head_height(self) -> float:
+        """Where a lifted head point is on somebody who stands, as a share of stature.
+
+        Of a layout that ends at the eyes, between the eyes (0.936) and the top: networks raise the
+        point a little. 0.975 brings the legs of one clip as COCO and BODY-25 within 1 % of those as
+        Halpe-26, which has the top of the head (1.9 % and 3.6 % longer without).
+        """
+        return 0.975 if self.rules.get("head") == _EYES else 1.0
+
 
 LAYOUTS = {
     "h36m17": Layout(JOINTS),
@@ -129,6 +139,27 @@ def from_layout(keypoints, layout: str):
             joint = xp.concat([joint[..., :2], confidence[..., None]], axis=-1)
         joints.append(joint)
     return xp.stack(joints, axis=-2)
+
+
+# What detectors call the ends of a foot; a toe is the mean of those that there are.
+_TOES, _HEEL = ("bigtoe", "smalltoe", "foot"), "heel"
+
+
+def feet_of(keypoints, layout: str):
+    """Left toe, left heel, right toe, right heel (..., 4, 2 or 3) of a layout, None if it has none.
+
+    keypoints, layout: as in from_layout.
+    """
+    names = LAYOUTS[named(layout)].names
+    if f"l{_HEEL}" not in names:
+        return None
+    xp = namespace(keypoints)
+    points = []
+    for side in "lr":
+        toes = [names.index(side + toe) for toe in _TOES if side + toe in names]
+        points.append(sum(keypoints[..., toe, :] for toe in toes) / len(toes))
+        points.append(keypoints[..., names.index(side + _HEEL), :])
+    return xp.stack(points, axis=-2)
 
 
 def _leaves(rule):

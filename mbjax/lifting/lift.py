@@ -10,10 +10,12 @@ import os
 import numpy as np
 from flax import nnx
 
+from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.keypoints.read import Keypoints, read
 from mbjax.lifting import camera, predict
 from mbjax.lifting.prepare import clips_of
 from mbjax.motion.motion import Motion, stature
+from mbjax.motion.one_skeleton import of_steady_size
 
 # What is taken where intrinsics are given and these are not.
 ASSUMED_HEIGHT = 1.70
@@ -41,7 +43,8 @@ def lift(
 
     model: what mbjax.load gives. source, layout, image_size: see mbjax.keypoints.read.read.
     person: only the one of this number. fps: of the video, where the file does not say it.
-    height: of the person (all persons) in metres; the result is then in metres.
+    height: of the person (all persons) in metres, their stature in every layout; the result is then
+    in metres.
     intrinsics: the camera's fx, fy, cx, cy in pixels; the result is then in metres in the camera's
     space, each pose where it projects onto its keypoints. No picture tells a small person from one
     who is far: without `height`, 1.70 m is assumed, and all distances are as wrong as that is.
@@ -90,7 +93,8 @@ def lift(
             notes.append(f"frame rate not given: {ASSUMED_FPS:g} assumed to smooth the path")
     persons = []
     for clip, pose_TxJx3 in zip(clips, poses, strict=True):
-        pose_TxJx3 = _in_unit(clip, pose_TxJx3, view, height, fps, root_relative)
+        head_height = LAYOUTS[source.layout].head_height
+        pose_TxJx3 = _in_unit(clip, pose_TxJx3, view, height, head_height, fps, root_relative)
         persons.append(clip.with_pose(pose_TxJx3.astype(np.float32)))
     unit = "m" if height else "pixels" if pixel else "normalised"
     placed = intrinsics is not None
@@ -130,10 +134,13 @@ def _check_options(model, fps, height, frame_step, window, reference_compat):
         raise ValueError("reference_compat has windows of its own; leave out frame_step and window")
 
 
-def _in_unit(clip, pose_TxJx3, view, height, fps, root_relative):
+def _in_unit(clip, pose_TxJx3, view, height, head_height, fps, root_relative):
     """A clip's pose in metres where a height is known, else in pixels or as it is."""
     if height:
-        pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3))
+        if view.intrinsics:
+            # How near the person is, is to show in where they stand and not in how large they are.
+            pose_TxJx3 = of_steady_size(pose_TxJx3, fps or ASSUMED_FPS)
+        pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3, head_height))
         if view.intrinsics:
             pose_TxJx3 = _place(clip, pose_TxJx3, view.intrinsics, fps or ASSUMED_FPS)
     elif view.pixel:

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from mbjax.keypoints import tracking
-from mbjax.keypoints.layouts import from_layout
+from mbjax.keypoints.layouts import feet_of, from_layout
 from mbjax.keypoints.read import Keypoints, Track
 from mbjax.motion.motion import PersonMotion
 from mbjax.pose.normalise import MIN_VISIBLE, crop_scale, square
@@ -20,7 +20,8 @@ class Clip:
 
     input: normalised x, y and confidence, float32. keypoints: the same in pixels; NaN where a joint
     was in no frame. filled: frames without a detection. A normalised x, y is
-    (pixel - centre) * units_per_pixel.
+    (pixel - centre) * units_per_pixel. feet: toes and heels in pixels, where the layout has them,
+    see mbjax.keypoints.layouts.feet_of.
     """
 
     person: int
@@ -30,11 +31,13 @@ class Clip:
     input_TxJx3: np.ndarray
     centre_2: np.ndarray
     units_per_pixel: float
+    feet_TxPx3: np.ndarray | None
 
     def with_pose(self, pose_TxJx3: np.ndarray) -> PersonMotion:
         return PersonMotion(
             self.person, self.frames_T, pose_TxJx3, self.keypoints_TxJx3,
             self.keypoints_TxJx3[..., 2], self.filled_T, self.centre_2, self.units_per_pixel,
+            self.feet_TxPx3,
         )  # fmt: skip
 
 
@@ -96,7 +99,10 @@ def _prepare(track: Track, layout, pixel, reference_compat):
     # A joint that no frame has: what training shows for one that is masked.
     unknown = np.isnan(normalised).any(-1, keepdims=True)
     x_TxJx3 = np.where(unknown, 0, normalised).astype(np.float32)
-    return Clip(track.person, frames_T, filled_T, keypoints_TxJx3, x_TxJx3, centre_2, scale)
+    return Clip(
+        track.person, frames_T, filled_T, keypoints_TxJx3, x_TxJx3, centre_2, scale,
+        feet_of(points_TxKx3, layout),
+    )  # fmt: skip
 
 
 def _check_inside(keypoints_NxKx3, size, person):

@@ -18,6 +18,14 @@ from mbjax.pose.rotations import axis_angle_to_matrix, matmul, matrix_to_axis_an
 _Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 _Y_UP = np.diag([1.0, -1.0, -1.0])
 _SMPLH_POSE = 156
+_SKIN_COLOUR = (0.77, 0.67, 0.59)
+# SMPL's 24 joints by the names that its own tools use.
+JOINT_NAMES = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle",
+    "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar",
+    "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist",
+    "right_wrist", "left_hand", "right_hand",
+)  # fmt: skip
 
 
 def turned(motion: BodyMotion, body: Smpl, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,10 +82,10 @@ def glb(motion: BodyMotion, body: Smpl, path: str | os.PathLike, fps: float) -> 
     data = body.body
     rest = data.joint_template_Jx3 + data.joint_shapes_Jx3xS @ motion.betas_S
     verts = data.template_Vx3 + data.shapes_Vx3xS @ motion.betas_S
+    skin = gltf.Skin(
+        "body", verts, [(body.faces_Fx3, _SKIN_COLOUR)], data.weights_VxJ, rest, data.parents,
+        JOINT_NAMES, pose.reshape(len(pose), -1, 3), trans,
+        (motion.frames_T - motion.frames_T[0]) / fps,
+    )  # fmt: skip
     with written_beside(path) as beside:
-        beside.write_bytes(
-            gltf.animated_skin(
-                verts, body.faces_Fx3, data.weights_VxJ, rest, data.parents,
-                pose.reshape(len(pose), -1, 3), trans, (motion.frames_T - motion.frames_T[0]) / fps,
-            )
-        )  # fmt: skip
+        beside.write_bytes(gltf.animated_skins([skin]))

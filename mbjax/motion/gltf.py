@@ -3,8 +3,10 @@
 Shapes in names: T frames, V vertices, F faces, J joints.
 """
 
+import dataclasses
 import json
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,63 +17,106 @@ _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _VERTICES, _INDICES = 34962, 34963  # what a buffer view is for
 
 
-def animated_skin(
-    verts_Vx3, faces_Fx3, weights_VxJ, rest_Jx3, parents, turns_TxJx3, trans_Tx3, times_T
-) -> bytes:
-    """The file's content. turns: axis-angles in radians, relative to the parent; times: seconds.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Skin:
+    """One body in motion. turns: axis-angles in radians, relative to the parent; times: seconds.
 
-    rest: joints of the body at rest; trans moves all of it. A vertex follows its four heaviest
-    joints, as glTF has them; their weights are made to sum to 1.
+    rest: joints of the body at rest; trans moves all of it. bone_names: of the J joints. parts:
+    [(faces (F, 3), colour (r, g, b))]. A vertex follows its four heaviest joints, as glTF has them;
+    their weights are made to sum to 1.
     """
+
+    name: str
+    verts_Vx3: np.ndarray
+    parts: Sequence[tuple[np.ndarray, tuple[float, float, float]]]
+    weights_VxJ: np.ndarray
+    rest_Jx3: np.ndarray
+    parents: Sequence[int]
+    bone_names: Sequence[str]
+    turns_TxJx3: np.ndarray
+    trans_Tx3: np.ndarray
+    times_T: np.ndarray
+
+
+def animated_skins(skins: Sequence[Skin]) -> bytes:
+    """The content of a .glb with these bodies, each with a skeleton and one animation of all."""
     file = _Buffer()
-    J = len(parents)
-    heaviest = np.argsort(-weights_VxJ, axis=1, kind="stable")[:, :4]
-    weights = np.take_along_axis(np.asarray(weights_VxJ, np.float32), heaviest, axis=1)
-    weights = weights / weights.sum(1, keepdims=True)
-    inverse_bind = np.tile(np.eye(4, dtype=np.float32), (J, 1, 1))
-    inverse_bind[:, 3, :3] = -rest_Jx3  # column-major: the translation is the last row
-    attributes = {
-        "POSITION": file.add(np.asarray(verts_Vx3, np.float32), _VERTICES, bounds=True),
-        "NORMAL": file.add(
-            vertex_normals(np.asarray(verts_Vx3, np.float64), faces_Fx3).astype(np.float32),
-            _VERTICES,
-        ),
-        "JOINTS_0": file.add(heaviest.astype(np.uint16), _VERTICES),
-        "WEIGHTS_0": file.add(weights, _VERTICES),
-    }
-    indices = file.add(faces_Fx3.astype(np.uint32).reshape(-1, 1), _INDICES)
-    nodes = []
-    for joint, parent in enumerate(parents):
-        offset = rest_Jx3[joint] - (rest_Jx3[parent] if parent >= 0 else 0)
-        node = {"name": f"joint_{joint}", "translation": [float(x) for x in offset]}
-        children = [child for child, p in enumerate(parents) if p == joint]
-        nodes.append({**node, "children": children} if children else node)
-    nodes.append({"name": "body", "mesh": 0, "skin": 0})
-    times = file.add(np.asarray(times_T, np.float32).reshape(-1, 1), bounds=True)
-    outputs = [(joint, "rotation", file.add(_quaternions(turns_TxJx3[:, joint])))
-               for joint in range(J)]  # fmt: skip
-    moved = np.asarray(trans_Tx3, np.float32) + np.asarray(rest_Jx3[0], np.float32)
-    outputs.append((0, "translation", file.add(moved)))
     content = {
         "asset": {"version": "2.0", "generator": "mbjax"},
         "scene": 0,
-        "scenes": [{"nodes": [0, J]}],
-        "nodes": nodes,
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [{"pbrMetallicRoughness": {"baseColorFactor": [0.77, 0.67, 0.59, 1],
-                                                "metallicFactor": 0, "roughnessFactor": 0.9}}],
-        "skins": [{"joints": list(range(J)), "skeleton": 0,
-                   "inverseBindMatrices": file.add(inverse_bind.reshape(J, 16))}],
-        "animations": [{
-            "samplers": [{"input": times, "output": output} for _, _, output in outputs],
-            "channels": [{"sampler": i, "target": {"node": node, "path": path}}
-                         for i, (node, path, _) in enumerate(outputs)],
-        }],
+        "scenes": [{"nodes": []}],
+        "nodes": [], "meshes": [], "materials": [], "skins": [],
+        "animations": [{"name": "motion", "samplers": [], "channels": []}],
+    }  # fmt: skip
+    for skin in skins:
+        _add_skin(file, content, skin)
+    content |= {
         "accessors": file.accessors,
         "bufferViews": file.views,
         "buffers": [{"byteLength": len(file.data)}],
-    }  # fmt: skip
+    }
     return _container(json.dumps(content).encode(), bytes(file.data))
+
+
+def _add_skin(file, content, skin):
+    nodes, J = content["nodes"], len(skin.parents)
+    first = len(nodes)
+    for joint, (parent, name) in enumerate(zip(skin.parents, skin.bone_names, strict=True)):
+        offset = skin.rest_Jx3[joint] - (skin.rest_Jx3[parent] if parent >= 0 else 0)
+        node = {"name": name, "translation": [float(x) for x in offset]}
+        children = [first + child for child, p in enumerate(skin.parents) if p == joint]
+        nodes.append({**node, "children": children} if children else node)
+    inverse_bind = np.tile(np.eye(4, dtype=np.float32), (J, 1, 1))
+    inverse_bind[:, 3, :3] = -skin.rest_Jx3  # column-major: the translation is the last row
+    content["skins"].append(
+        {
+            "name": skin.name, "joints": list(range(first, first + J)), "skeleton": first,
+            "inverseBindMatrices": file.add(inverse_bind.reshape(J, 16)),
+        }
+    )  # fmt: skip
+    mesh = {"name": skin.name, "primitives": _primitives(file, content, skin)}
+    content["meshes"].append(mesh)
+    nodes.append(
+        {
+            "name": skin.name, "mesh": len(content["meshes"]) - 1,
+            "skin": len(content["skins"]) - 1,
+        }
+    )  # fmt: skip
+    content["scenes"][0]["nodes"] += [first, first + J]
+    times = file.add(np.asarray(skin.times_T, np.float32).reshape(-1, 1), bounds=True)
+    moved = np.asarray(skin.trans_Tx3, np.float32) + np.asarray(skin.rest_Jx3[0], np.float32)
+    outputs = [(first + joint, "rotation", file.add(_quaternions(skin.turns_TxJx3[:, joint])))
+               for joint in range(J)]  # fmt: skip
+    outputs.append((first, "translation", file.add(moved)))
+    animation = content["animations"][0]
+    for node, path, output in outputs:
+        sampler = {"sampler": len(animation["samplers"]), "target": {"node": node, "path": path}}
+        animation["samplers"].append({"input": times, "output": output})
+        animation["channels"].append(sampler)
+
+
+def _primitives(file, content, skin):
+    heaviest = np.argsort(-skin.weights_VxJ, axis=1, kind="stable")[:, :4]
+    weights = np.take_along_axis(np.asarray(skin.weights_VxJ, np.float32), heaviest, axis=1)
+    # Where a vertex follows fewer than four, the rest point at joint 0, as the format wants.
+    heaviest = np.where(weights > 0, heaviest, 0)
+    weights = weights / weights.sum(1, keepdims=True)
+    faces_Fx3 = np.concatenate([faces for faces, _ in skin.parts])
+    normals_Vx3 = vertex_normals(np.asarray(skin.verts_Vx3, np.float64), faces_Fx3)
+    attributes = {
+        "POSITION": file.add(np.asarray(skin.verts_Vx3, np.float32), _VERTICES, bounds=True),
+        "NORMAL": file.add(normals_Vx3.astype(np.float32), _VERTICES),
+        "JOINTS_0": file.add(heaviest.astype(np.uint16), _VERTICES),
+        "WEIGHTS_0": file.add(weights, _VERTICES),
+    }
+    primitives = []
+    for faces, colour in skin.parts:
+        indices = file.add(faces.astype(np.uint32).reshape(-1, 1), _INDICES)
+        surface = {"baseColorFactor": [*colour, 1], "metallicFactor": 0, "roughnessFactor": 0.9}
+        content["materials"].append({"pbrMetallicRoughness": surface})
+        material = len(content["materials"]) - 1
+        primitives.append({"attributes": attributes, "indices": indices, "material": material})
+    return primitives
 
 
 class _Buffer:

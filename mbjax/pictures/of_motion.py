@@ -13,26 +13,29 @@ from mbjax.pictures import scene, web_page
 from mbjax.pose.skeleton import root_relative
 
 
-def page(motion: Motion, folder: pathlib.Path) -> pathlib.Path:
-    """motion.html, of all persons."""
+def page(motion: Motion, folder: pathlib.Path, video=None) -> pathlib.Path:
+    """motion.html, of all persons; with a video, of all its frames."""
     path = folder / "motion.html"
     title = pathlib.PurePath(motion.source).name
-    web_page.write(scene.of_motion(motion), path, motion.fps or DEFAULT_FPS, title)
+    whole = scene.of_motion(motion, video.frames if video else None)
+    web_page.write(whole, path, motion.fps or DEFAULT_FPS, title)
     return path
 
 
 def draw(motion: Motion, folder: pathlib.Path, kind: str, video) -> tuple[pathlib.Path, int]:
     """motion.mp4 of all persons, or .gif or .png of the one seen longest.
 
-    video: a mbjax.pictures.video.Video or None. Returns the path, and how many frames had no video
-    where one is given. ImportError where the kind is mp4 and PyAV is not there.
+    video: a mbjax.pictures.video.Video or None, all of which the MP4 shows. Returns the path, and
+    how many frames had no video where one is given. ImportError where the kind is mp4 and PyAV is
+    not there.
     """
     if kind == "mp4":
         from mbjax.pictures import video as movies
 
         path = folder / "motion.mp4"
         fps = motion.fps or DEFAULT_FPS
-        return path, movies.side_by_side(scene.of_motion(motion), path, fps, video)
+        whole = scene.of_motion(motion, video.frames if video else None)
+        return path, movies.side_by_side(whole, path, fps, video)
     from mbjax.pictures import skeletons as pictures
 
     one = max(motion, key=lambda one: len(one.frames_T))

@@ -15,7 +15,7 @@ from mbjax.pose.skeleton import ROOT, root_relative
 class Scene:
     """Camera axes: x right, y down, z away. NaN where a person is not there.
 
-    frames: numbers in the video, each one from the first person's first to the last one's last.
+    frames: numbers in the video, one after the other.
     pose: in heights of a person, about. keypoints: x, y in pixels, confidence; guessed: frames in
     which a person was missed and is interpolated. floor: y of the lowest joint of all.
     """
@@ -37,15 +37,17 @@ class Scene:
         return centre_3, float(max(np.linalg.norm(points - centre_3, axis=-1).max(), 1e-6))
 
 
-def of_motion(motion: Motion) -> Scene:
-    """The scene of a motion in any unit.
+def of_motion(motion: Motion, frames: int | None = None) -> Scene:
+    """The scene of a motion in any unit, from the first person's first frame to the last's last.
+
+    frames: of the video, all of which the scene then has.
 
     Persons that a camera has placed keep their places. Else each stands where the image has them,
     as large as there, at the depth that the network gives the path of the root, which begins at 0.
     """
-    frames_F = np.arange(
-        min(one.frames_T[0] for one in motion), max(one.frames_T[-1] for one in motion) + 1
-    )
+    first = 0 if frames else min(one.frames_T[0] for one in motion)
+    last = max(one.frames_T[-1] for one in motion)
+    frames_F = np.arange(first, max(last, (frames or 0) - 1) + 1)
     shape = (len(frames_F), len(motion), *motion.persons[0].pose_TxJx3.shape[1:])
     pose, keypoints = np.full(shape, np.nan), np.full(shape, np.nan)
     guessed_FxM = np.zeros(shape[:2], bool)

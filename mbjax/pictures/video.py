@@ -26,11 +26,15 @@ _YAW, _PITCH = -0.6, 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-    """What a file says of its video. fps: the mean rate; size: (width, height) as it is shown."""
+    """What a file says of its video. fps: the mean rate; size: (width, height) as it is shown.
+
+    frames: how many there are, None where it is not said.
+    """
 
     path: str
     fps: float | None
     size: tuple[int, int]
+    frames: int | None = None
 
 
 def _av():
@@ -63,7 +67,8 @@ def probe(path: str | os.PathLike) -> Video:
             size = (first.width, first.height)
             if _quarters(first) % 2:
                 size = size[::-1]
-            return Video(str(path), float(stream.average_rate or 0) or None, size)
+            rate = float(stream.average_rate or 0) or None
+            return Video(str(path), rate, size, stream.frames or None)
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: cannot be opened as a video ({error.strerror})") from None
 
@@ -82,10 +87,14 @@ def side_by_side(scene: Scene, path: str | os.PathLike, fps: float, video: Video
     width, draw_left = _left_panel(scene, video)
     right = _Right(scene)
     missing = 0
+    somebody_F = np.isfinite(scene.pose_FxMxJx3[..., 0]).any((1, 2))
+    last = np.flatnonzero(somebody_F)[-1]
 
     def canvases():
         nonlocal missing
         for f, picture in enumerate(_pictures(scene.frames_F, video, (width, _HEIGHT))):
+            if picture is None and f > last:
+                return  # the video has fewer frames than its file says
             missing += picture is None and video is not None
             canvas = right.canvas(width)
             draw_left(canvas, picture, f)

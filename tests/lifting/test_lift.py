@@ -85,7 +85,7 @@ def test_two_persons_at_once_are_as_one_by_one_and_compile_once(model):
     with pytest.raises(ValueError, match=r"no person 9; there are 0 \(30 frames\), 1 \(22"):
         lift(model, both, person=9)
     with pytest.raises(KeyError, match="no person 9"):
-        motion[9]
+        motion.person(9)
 
 
 def test_missed_frames_are_filled_and_marked(model):

@@ -63,7 +63,6 @@ def test_gltf_poses_the_skin_as_the_body_does(body, motion, tmp_path):
     content = (tmp_path / "body.glb").read_bytes()
     file = pygltflib.GLTF2.load_from_bytes(content)
     blob = file.binary_blob()
-    types = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
     kinds = {5126: np.float32, 5123: np.uint16, 5125: np.uint32}
 
     def array(number):
@@ -72,11 +71,11 @@ def test_gltf_poses_the_skin_as_the_body_does(body, motion, tmp_path):
         raw = blob[view.byteOffset : view.byteOffset + view.byteLength]
         return np.frombuffer(raw, kinds[accessor.componentType]).reshape(accessor.count, -1)
 
-    assert types[file.accessors[0].type] == 3
     primitive, skin, animation = file.meshes[0].primitives[0], file.skins[0], file.animations[0]
     np.testing.assert_allclose(
         array(animation.samplers[0].input)[:, 0], np.arange(T) / 25, atol=1e-6
     )
+    assert [node.name for node in file.nodes[:3]] == ["pelvis", "left_hip", "right_hip"]
     np.testing.assert_array_equal(array(primitive.indices).reshape(-1, 3), body.faces_Fx3)
     rest = array(primitive.attributes.POSITION)
     joints, weights = array(primitive.attributes.JOINTS_0), array(primitive.attributes.WEIGHTS_0)
@@ -87,7 +86,8 @@ def test_gltf_poses_the_skin_as_the_body_does(body, motion, tmp_path):
     parents = {child: n for n, node in enumerate(file.nodes) for child in node.children or ()}
     no_correctives = {**body.arrays, "posedirs": 0 * np.asarray(body.arrays["posedirs"])}
     four = np.zeros_like(np.asarray(body.arrays["weights"]))
-    np.put_along_axis(four, joints.astype(int), weights.astype(np.float64), axis=1)
+    for place in range(4):
+        four[np.arange(len(four)), joints[:, place]] += weights[:, place]
     plain = smpl.Body.from_arrays({**no_correctives, "weights": four})
     wanted, _ = plain(motion.pose_Tx72, motion.betas_S, trans=motion.trans_Tx3)
     for t in range(T):

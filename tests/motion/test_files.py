@@ -1,205 +1,233 @@
-"""What is written is read back: by readers of BVH and TRC from the index, by hand; and is whole."""
+"""What is written is read back: by readers of BVH, TRC and glTF from the index; and is whole."""
 
 import csv
 import dataclasses
+import io
 
 import bvhio
 import numpy as np
+import pygltflib
 import pytest
 import trc
-from scipy.spatial.transform import Rotation
+import trimesh
 
-from mbjax.motion import bvh_writer
+from mbjax.motion import angles, bvh_writer, earlier_run, feet, rig, world
 from mbjax.motion import files as motion_files
 from mbjax.motion.bvh_reader import read_bvh
-from mbjax.motion.motion import Motion, PersonMotion
-from mbjax.pose.skeleton import INDEX, JOINTS, LIMBS, limb_lengths
+from mbjax.pose.skeleton import INDEX, JOINTS
+from tests.recipes.walking import FPS, motion_of, walker
 
-FRAMES = 25
-
-
-def person(number=1, frames=FRAMES, first=4, seed=0):
-    """Someone in metres who turns, bends and lets their limbs change length a little."""
-    rng = np.random.default_rng(seed)
-    rest = np.array([
-        (0, 0), (-15, 0), (-20, 44), (-25, 88), (15, 0), (18, 45), (17, 90), (0, -30), (0, -60),
-        (3, -78), (0, -92), (20, -60), (35, -35), (40, -5), (-20, -60), (-40, -30), (-45, 2),
-    ]) / 100  # fmt: skip
-    pose = np.concatenate([rest, np.zeros((17, 1))], axis=1)[None].repeat(frames, 0)
-    pose += 0.15 * np.cumsum(rng.normal(0, 0.3, pose.shape), axis=0)
-    turn = np.linspace(0, 3 * np.pi, frames)  # one and a half turns about the vertical
-    x, z = pose[..., 0].copy(), pose[..., 2].copy()
-    pose[..., 0] = x * np.cos(turn)[:, None] + z * np.sin(turn)[:, None] + 0.5
-    pose[..., 2] = z * np.cos(turn)[:, None] - x * np.sin(turn)[:, None]
-    confidence = rng.uniform(0.1, 1, (frames, 17))
-    keypoints = np.concatenate([300 * pose[..., :2] + 400, confidence[..., None]], axis=-1)
-    missed = np.zeros(frames, bool)
-    missed[min(3, frames - 1)] = True
-    return PersonMotion(
-        number, first + np.arange(frames), pose.astype(np.float32), keypoints, confidence, missed,
-        np.array([400.0, 400.0]), 1 / 300,
-    )  # fmt: skip
+FRAMES = 45
+NAMES = [
+    "motion.npz", "motion.csv", "motion_angles.csv", "motion.glb", "X3D.npy", "motion.trc",
+    "motion.bvh",
+]  # fmt: skip
 
 
-def motion(*persons, fps=25.0, unit="m"):
-    return Motion(persons or (person(),), unit, fps, "halpe26", "/some/where/a.json", False)
+def motion(persons=1, first=4, **options):
+    """Persons 1, 2, ... beside each other; the second comes in later and has fewer frames."""
+    pose, _ = walker(FRAMES)
+    poses = [pose, (pose + [1.5, 0, 0])[:20]][:persons]
+    return motion_of(*poses, first=first, **options)
 
 
 def test_one_of_each_file_and_the_names_for_several(tmp_path):
-    paths = motion_files.write_all(motion(), tmp_path / "deep" / "er")
-    names = ["motion.npz", "motion.csv", "X3D.npy", "motion.trc", "motion.bvh"]
-    assert [path.name for path in paths] == names
-    assert sorted(p.name for p in (tmp_path / "deep" / "er").iterdir()) == sorted(names)
-    paths = motion_files.write_all(motion(person(2), person(7)), tmp_path)
+    paths = motion().save(tmp_path / "deep" / "er")
+    assert [path.name for path in paths] == NAMES
+    there = {p.name for p in (tmp_path / "deep" / "er").iterdir()}
+    assert there == {*NAMES, earlier_run.LIST}
+    paths = motion(2).save(tmp_path)
     assert {path.name for path in paths} == {
-        "motion.npz", "motion.csv", "X3D_person2.npy", "X3D_person7.npy", "motion_person2.trc",
-        "motion_person7.trc", "motion_person2.bvh", "motion_person7.bvh",
+        *NAMES[:4], *(f"X3D_person{i}.npy" for i in (1, 2)),
+        *(f"motion_person{i}.{kind}" for i in (1, 2) for kind in ("trc", "bvh")),
     }  # fmt: skip
 
 
 def test_x3d_and_npz_come_back_bit_for_bit(tmp_path):
-    one, two = person(2), person(7, frames=9, seed=1)
-    motion_files.write_all(motion(one, two), tmp_path)
+    whole = motion(2)
+    whole.save(tmp_path)
+    placed = world.of_motion(whole).persons
     x3d = np.load(tmp_path / "X3D_person2.npy", allow_pickle=False)
-    assert x3d.dtype == np.float32 and x3d.shape == (FRAMES, 17, 3)
-    np.testing.assert_array_equal(x3d, one.pose_TxJx3)
+    assert x3d.dtype == np.float32 and x3d.shape == (20, 17, 3)
+    np.testing.assert_array_equal(x3d, whole.person(2).pose_TxJx3)
     with np.load(tmp_path / "motion.npz", allow_pickle=False) as file:
         data = dict(file)
-    for each in (one, two):
+    for each, there in zip(whole, placed, strict=True):
         rows = data["person"] == each.person
         np.testing.assert_array_equal(data["pose"][rows], each.pose_TxJx3)
         np.testing.assert_array_equal(data["keypoints"][rows], each.keypoints_TxJx3)
         np.testing.assert_array_equal(data["frame"][rows], each.frames_T)
-        np.testing.assert_array_equal(data["time"][rows], each.frames_T / 25)
+        np.testing.assert_array_equal(data["time"][rows], each.frames_T / FPS)
         np.testing.assert_array_equal(data["interpolated"][rows], each.interpolated_T)
-    assert str(data["unit"]) == "m" and data["fps"] == 25 and list(data["joints"]) == list(JOINTS)
+        rows = data["world_person"] == each.person
+        for name in ("joints", "body"):
+            expected = getattr(there, f"{name}_TxJx3").astype(np.float32)
+            np.testing.assert_array_equal(data[f"world_{name}"][rows], expected)
+        np.testing.assert_array_equal(data["world_frame"][rows], there.frames_T)
+        np.testing.assert_array_equal(data["world_planted"][rows], there.planted_Tx2)
+    assert str(data["unit"]) == "m" and data["fps"] == FPS and list(data["joints"]) == list(JOINTS)
     assert str(data["source"]) == "a.json"  # not the folders of whoever made it
 
 
-def test_csv_comes_back(tmp_path):
-    one, two = person(2), person(7, frames=9, seed=1)
-    motion_files.write_all(motion(one, two), tmp_path)
+def test_csv_has_the_joints_as_lifted_on_the_floor(tmp_path):
+    whole = motion(2, unit="normalised")
+    whole.save(tmp_path)
     with open(tmp_path / "motion.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == FRAMES + 9 and len(rows[0]) == 5 + 17 * 4
-    for each, part in ((one, rows[:FRAMES]), (two, rows[FRAMES:])):
+    assert len(rows) == FRAMES + 20 and len(rows[0]) == 5 + 17 * 4
+    parts = (rows[:FRAMES], rows[FRAMES:])
+    for each, there, part in zip(whole, world.of_motion(whole).persons, parts, strict=True):
         assert {row["person"] for row in part} == {str(each.person)}
         assert [int(row["frame"]) for row in part] == list(each.frames_T)
-        assert [int(row["interpolated"]) for row in part] == list(each.interpolated_T)
         pose = [[[float(row[f"{n}_{a}"]) for a in "xyz"] for n in JOINTS] for row in part]
         # Six significant digits of numbers below 10.
-        np.testing.assert_allclose(pose, each.pose_TxJx3, atol=1e-5)
-    assert float(rows[0]["time"]) == 4 / 25 and rows[0]["unit"] == "m"
+        np.testing.assert_allclose(pose, there.joints_TxJx3, atol=1e-5)
+    # Six decimals of seconds.
+    assert float(rows[0]["time"]) == pytest.approx(4 / FPS, abs=1e-6) and rows[0]["unit"] == "m"
+    assert {row["lhip_confidence"] for row in rows} == {"0.9"}
+
+
+def test_angles_come_back(tmp_path):
+    whole = motion()
+    whole.save(tmp_path)
+    with open(tmp_path / "motion_angles.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    one = world.of_motion(whole).persons[0]
+    expected = angles.joint_angles(one.body_TxJx3, one.feet_Tx2x3x3)
+    found = [[float(row[f"{name}_deg"]) for name in angles.NAMES] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=0.0051)  # two decimals
 
 
 def test_without_a_frame_rate_no_times_are_made_up(tmp_path):
-    motion_files.write_all(motion(fps=None), tmp_path)
-    with open(tmp_path / "motion.csv", newline="") as file:
-        assert {row["time"] for row in csv.DictReader(file)} == {""}
+    dataclasses.replace(motion(), fps=None).save(tmp_path)
+    for name in ("motion.csv", "motion_angles.csv"):
+        with open(tmp_path / name, newline="") as file:
+            assert {row["time"] for row in csv.DictReader(file)} == {""}
     with np.load(tmp_path / "motion.npz") as file:
         assert np.isnan(file["time"]).all() and np.isnan(file["fps"])
-    assert read_bvh(tmp_path / "motion.bvh").fps == pytest.approx(30, rel=1e-6)  # 8 decimals
+    assert read_bvh(tmp_path / "motion.bvh").fps == pytest.approx(30, rel=1e-9)
 
 
 def test_trc_comes_back(tmp_path):
-    motion_files.write_all(motion(), tmp_path)
+    whole = motion()
+    whole.save(tmp_path)
+    one = world.of_motion(whole).persons[0]
     read = trc.TRCData()
     read.load(str(tmp_path / "motion.trc"))
-    assert read["NumFrames"] == FRAMES and read["Markers"] == list(JOINTS)
-    assert read["Units"] == "m" and read["DataRate"] == 25 and read["FileName"] == "motion.trc"
-    np.testing.assert_allclose(read["Time"], (4 + np.arange(FRAMES)) / 25)
-    pose = np.stack([read[name] for name in JOINTS], axis=1) * [1, -1, -1]
+    names = [*JOINTS, *motion_files.FEET]
+    assert read["NumFrames"] == FRAMES and read["Markers"] == names
+    assert read["Units"] == "m" and read["DataRate"] == FPS and read["FileName"] == "motion.trc"
+    np.testing.assert_allclose(read["Time"], (4 + np.arange(FRAMES)) / FPS, atol=1e-6)
+    soles = feet.points(one.body_TxJx3, one.feet_Tx2x3x3, one.height)
     # Six decimals of metres: half a micrometre.
-    np.testing.assert_allclose(pose, person().pose_TxJx3, atol=6e-7)
+    found = np.stack([read[name] for name in names], axis=1)
+    np.testing.assert_allclose(found, np.concatenate([one.body_TxJx3, soles], axis=1), atol=6e-7)
     # What the library does not look at: every line has as many columns, names stand above X.
     lines = (tmp_path / "motion.trc").read_text().split("\n")
     assert lines[3].split("\t")[2 + 3 * INDEX["nose"]] == "nose"
-    assert len(lines[3].split("\t")) == len(lines[4].split("\t")) == 2 + 17 * 3
+    assert len(lines[3].split("\t")) == len(lines[4].split("\t")) == 2 + 21 * 3
 
 
-def rigid_person():
-    """Bones of constant lengths and constant angles at the hips and shoulders, all turning."""
-    rng = np.random.default_rng(3)
-    turns = Rotation.from_rotvec(np.cumsum(rng.normal(0, 0.1, (FRAMES, 17, 3)), axis=0))
-    turns = turns.as_matrix().reshape(FRAMES, 17, 3, 3)
-    rest = person(frames=1).pose_TxJx3[0] + rng.normal(0, 0.03, (17, 3))
-    pose = np.zeros((FRAMES, 17, 3))
-    pose[:, 0] = np.cumsum(rng.normal(0, 0.02, (FRAMES, 3)), axis=0)
-    for parent, joint in LIMBS:
-        pose[:, joint] = pose[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
-    return dataclasses.replace(person(), pose_TxJx3=pose.astype(np.float32))
-
-
-def bvh_positions(path):
-    """(T, 17, 3) in the camera's axes, and the frame time, by the library's own kinematics."""
-    whole = bvhio.readAsBvh(str(path))
-    root = bvhio.readAsHierarchy(str(path))
-    frames = []
-    for t in range(whole.FrameCount):
+@pytest.mark.parametrize("names", rig.RIGS)
+def test_bvh_comes_back_by_the_librarys_own_kinematics(tmp_path, names):
+    whole = motion(first=0)
+    whole.save(tmp_path, rig_names=names)
+    one = world.of_motion(whole).persons[0]
+    read, root = (f(str(tmp_path / "motion.bvh")) for f in (bvhio.readAsBvh, bvhio.readAsHierarchy))
+    assert read.FrameCount == FRAMES and 1 / read.FrameTime == pytest.approx(FPS, rel=1e-9)
+    expected = rig.animate(one.body_TxJx3, one.feet_Tx2x3x3, one.lengths_J, one.height)
+    for t in range(0, FRAMES, 11):
         root.loadPose(t)
         at = {joint.Name: joint.PositionWorld for joint, _, _ in root.layout()}
-        frames.append([list(at[name]) for name in JOINTS])
-    return np.array(frames) * [1, -1, -1], whole.FrameTime
-
-
-def test_bvh_of_a_rigid_body_comes_back(tmp_path):
-    one = rigid_person()
-    motion_files.write_all(motion(one), tmp_path)
-    read, frame_time = bvh_positions(tmp_path / "motion.bvh")
-    assert 1 / frame_time == pytest.approx(25, rel=1e-6)  # 8 decimals of 1/25 s
-    # The library computes in float32: six joints, each a few 1e-6 of a degree and of a metre off.
-    np.testing.assert_allclose(read, one.pose_TxJx3, atol=2e-5)
+        places = [list(at[name]) for name in rig.RIGS[names]]
+        # The library computes in float32, over six bones.
+        np.testing.assert_allclose(places, expected.positions()[t, : len(rig.BONES)], atol=2e-5)
     ours = read_bvh(tmp_path / "motion.bvh")
-    positions = ours.positions()[0][:, [ours.place_of(name) for name in JOINTS]] * [1, -1, -1]
-    np.testing.assert_allclose(positions, one.pose_TxJx3, atol=4e-6)  # the six decimals alone
-    assert sum(node.name.endswith(".end") for node in ours.nodes) == 5
-    # No jumps of a whole turn.
-    assert np.abs(np.diff(ours.values_TxD, axis=0)).max() < 180
-    assert bvh_writer.joint_errors(motion_files.y_up(one.pose_TxJx3)).max() < 1e-6  # float32
+    assert np.abs(np.diff(ours.values_TxD, axis=0)).max() < 180  # no jumps of a whole turn
 
 
-def test_bvh_of_limbs_that_stretch_is_as_far_off_as_it_says(tmp_path):
-    """Bones of the file are constant, along the motion's own, and the error is reported."""
-    one = person()
-    motion_files.write_all(motion(one), tmp_path)
-    read, _ = bvh_positions(tmp_path / "motion.bvh")
-    lengths = limb_lengths(read)
-    assert np.ptp(lengths, axis=0).max() < 2e-5  # the library's float32
-    expected = np.median(limb_lengths(one.pose_TxJx3.astype(float)), axis=0)
-    np.testing.assert_allclose(lengths[0], expected, atol=2e-5)
-    errors = bvh_writer.joint_errors(motion_files.y_up(one.pose_TxJx3))
-    np.testing.assert_allclose(np.linalg.norm(read - one.pose_TxJx3, axis=-1), errors, atol=2e-5)
-    # Its limbs change by 15 cm and more; the error is the changes, summed from the root.
-    assert 0.01 < errors.mean() < 0.3 and not errors[:, 0].any()
-    thigh, ours = (p[:, INDEX["lknee"]] - p[:, INDEX["lhip"]] for p in (one.pose_TxJx3, read))
-    cosine = (thigh * ours).sum(-1) / np.linalg.norm(thigh, axis=-1) / np.linalg.norm(ours, axis=-1)
-    assert cosine.min() > 1 - 1e-6  # single bones point where the motion's do
+def test_bvh_frame_is_the_videos_frame(tmp_path):
+    """Held before the person comes and after they go, for everybody to the same end."""
+    motion(2, first=4).save(tmp_path, frames=60)
+    for number, last in ((1, 4 + FRAMES - 1), (2, 4 + 20 - 1)):
+        values = read_bvh(tmp_path / f"motion_person{number}.bvh").values_TxD
+        assert len(values) == 60
+        assert (values[:5] == values[4]).all() and (values[last:] == values[last]).all()
+        assert not (values[5] == values[4]).all() and not (values[last - 1] == values[last]).all()
+    # A video that is said to be shorter than the keypoints does not cut them.
+    motion().save(tmp_path / "short", frames=3)
+    assert len(read_bvh(tmp_path / "short" / "motion.bvh").values_TxD) == 4 + FRAMES
 
 
 def test_bvh_of_a_tpose_has_no_rotations():
-    offsets = {name: np.array(way, float) for name, way in bvh_writer._DIRECTIONS.items()}
-    pose = np.zeros((2, 17, 3))
-    for parent, joint in LIMBS:
-        pose[:, joint] = pose[:, parent] + 0.3 * offsets[JOINTS[joint]]
-    lines = bvh_writer.to_text(pose, 30).split("\n")
-    values = np.array(lines[lines.index("MOTION") + 3].split(), float)
-    assert values.shape == (3 + 17 * 3,)
-    np.testing.assert_allclose(values[3:], 0, atol=2e-6)  # six decimals are written
+    B = len(rig.BONES)
+    still = rig.Animation(
+        np.ones((B, 3)), np.ones((B, 3)), np.tile(np.eye(3), (2, B, 1, 1)), np.zeros((2, 3))
+    )
+    lines = bvh_writer.to_text(still, 29.97).split("\n")
+    row = next(i for i, line in enumerate(lines) if line.startswith("Frame Time")) + 1
+    assert set(lines[row].split()) == {"0.000000"}
+    assert 1 / float(lines[row - 1].split()[-1]) == pytest.approx(29.97, rel=1e-10)
 
 
-@pytest.mark.parametrize("frames", [1, 2])
-def test_bvh_of_limbs_without_length_or_turned_right_round(tmp_path, frames):
-    """Joints on top of each other, as a first guess may have them, and a shin folded back."""
-    one = person(frames=frames)
-    one.pose_TxJx3[:, INDEX["rwrist"]] = one.pose_TxJx3[:, INDEX["relbow"]]
-    one.pose_TxJx3[:, INDEX["lankle"]] = one.pose_TxJx3[:, INDEX["lhip"]]
-    one.pose_TxJx3[0] = one.pose_TxJx3[0] * [1, -1, 1]  # upside down
-    motion_files.write_all(motion(one), tmp_path)
-    bvh = read_bvh(tmp_path / "motion.bvh")
-    read = bvh.positions()[0][:, [bvh.place_of(name) for name in JOINTS]] * [1, -1, -1]
-    errors = bvh_writer.joint_errors(motion_files.y_up(one.pose_TxJx3))
-    # Six decimals of position and of degrees, added up over six joints from root to wrist.
-    np.testing.assert_allclose(np.linalg.norm(read - one.pose_TxJx3, axis=-1), errors, atol=4e-6)
+def test_glb_poses_the_rig_and_its_body(tmp_path):
+    """By glTF's own rules, computed from what pygltflib reads: bones where the rig has them."""
+    whole = motion(2)
+    whole.save(tmp_path, rig_names="vrm")
+    content = (tmp_path / "motion.glb").read_bytes()
+    file = pygltflib.GLTF2.load_from_bytes(content)
+    assert [skin.name for skin in file.skins] == ["person_1", "person_2"]
+    for skin, one in zip(file.skins, world.of_motion(whole).persons, strict=True):
+        assert [file.nodes[joint].name for joint in skin.joints] == list(rig.RIGS["vrm"])
+        expected = rig.animate(one.body_TxJx3, one.feet_Tx2x3x3, one.lengths_J, one.height)
+        times, places = posed(file, skin, len(one.frames_T) - 1)
+        np.testing.assert_allclose(times, one.frames_T / FPS, rtol=1e-6)
+        # float32 quaternions over six bones.
+        np.testing.assert_allclose(places, expected.positions()[-1, : len(rig.BONES)], atol=2e-5)
+    scene = trimesh.load(io.BytesIO(content), file_type="glb")
+    assert all(mesh.is_watertight for mesh in scene.geometry.values())
+    low, high = scene.bounds
+    assert abs(low[1]) < 0.03 and 1.5 < high[1] < 2  # at rest it stands on the floor
+
+
+def values_of(file, accessor):
+    accessor = file.accessors[accessor]
+    view = file.bufferViews[accessor.bufferView]
+    width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor.type]
+    data = file.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+    return np.frombuffer(data, "<f4").reshape(accessor.count, width).astype(float)
+
+
+def posed(file, skin, frame):
+    """Times of a skin's first channel, and where its joints are in one frame."""
+    from scipy.spatial.transform import Rotation
+
+    animation = file.animations[0]
+    turns, moves, times = {}, {}, None
+    for channel in animation.channels:
+        if channel.target.node not in skin.joints:
+            continue
+        sampler = animation.samplers[channel.sampler]
+        times = values_of(file, sampler.input)[:, 0]
+        which = turns if channel.target.path == "rotation" else moves
+        which[channel.target.node] = values_of(file, sampler.output)[frame]
+    parents = {child: i for i, node in enumerate(file.nodes) for child in node.children or ()}
+    whole, places = {}, {}
+    for joint in skin.joints:
+        local = Rotation.from_quat(turns[joint])
+        offset = np.array(moves.get(joint, file.nodes[joint].translation))
+        if joint in parents:
+            above = parents[joint]
+            places[joint] = places[above] + whole[above].apply(offset)
+            whole[joint] = whole[above] * local
+        else:
+            places[joint], whole[joint] = offset, local
+    return times, [places[joint] for joint in skin.joints]
+
+
+def test_unknown_rig():
+    with pytest.raises(ValueError, match=r"unknown rig 'maya'; known: plain, mixamo"):
+        motion().save("nowhere", rig_names="maya")
 
 
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
@@ -210,6 +238,29 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(bvh_writer, "to_text", broken)
     with pytest.raises(OSError, match="disk full"):
-        motion_files.write_all(motion(), tmp_path)
+        motion().save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["X3D.npy"]
     assert (tmp_path / "X3D.npy").read_text() == "from before"
+
+
+def test_files_of_an_earlier_run_go_and_others_stay(tmp_path):
+    motion(2).save(tmp_path)
+    earlier_run.also(tmp_path, "motion.html")
+    for name in ("motion.html", "notes.txt", "motion_mine.txt"):
+        (tmp_path / name).write_text("x")
+    motion().save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *NAMES, "notes.txt", "motion_mine.txt", earlier_run.LIST,
+    }  # fmt: skip
+
+
+def test_a_list_that_names_other_files_harms_nobody(tmp_path):
+    outside = tmp_path / "keep.txt"
+    outside.write_text("x")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("x")
+    (tmp_path / "out" / earlier_run.LIST).write_text(
+        "../keep.txt\nthesis.txt\nmotion/../../keep.txt\n"
+    )
+    motion().save(tmp_path / "out")
+    assert outside.exists() and (tmp_path / "out" / "thesis.txt").exists()

@@ -10,8 +10,8 @@ import pytest
 from mbjax.cli import main
 from mbjax.convert import write as target
 from mbjax.pictures import scene, video
-from tests.motion.test_files import motion, person
 from tests.recipes import weights as weight_recipes
+from tests.recipes.motion import motion, person
 
 av = pytest.importorskip("av", reason="PyAV, the extra [video], is not installed")
 
@@ -148,7 +148,8 @@ def infer(tmp_path, checkpoint, capsys):
     return run
 
 
-DATA = {"X3D.npy", "motion.npz", "motion.csv", "motion.trc", "motion.bvh"}
+DATA = {"X3D.npy", "motion.npz", "motion.csv", "motion.trc", "motion.bvh", "motion.glb"}
+DATA |= {"motion_angles.csv", ".mbjax_files"}
 
 
 def test_video_gives_the_picture_the_rate_and_the_image_size(tmp_path, infer):

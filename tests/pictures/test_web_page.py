@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mbjax.pictures import scene, web_page
-from tests.motion.test_files import motion, person
+from tests.recipes.motion import motion, person
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
