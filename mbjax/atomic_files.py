@@ -1,8 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import contextlib
 import os
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 
@@ -25,3 +27,23 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A new folder to fill that becomes `path` when the block ends well, and is gone otherwise.
+
+    Where another process made `path` meanwhile, that one stays.
+    """
+    path = pathlib.Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield beside
+        try:
+            beside.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mbjax import array_files, safe_pickle
+from mbjax import safe_pickle
 from mbjax.body.model import PUBLISHED_NAMES, Body
+from mbjax.safe_files import numpy_files
 
 SMPL_JOINTS, SMPLH_JOINTS = 24, 52
 _DEEPEST = 5  # arrays in one another; published files are three deep
@@ -89,7 +90,7 @@ def _read_members(path, names):
 
 def _read_archive(path, names):
     try:
-        arrays = array_files.read_npz(path, names, objects=True, stand_ins=_STAND_INS)
+        arrays = numpy_files.read_npz(path, names, objects=True, stand_ins=_STAND_INS)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {_ADVICE}") from error
     return {name: _plain(arrays[name], path, name) for name in names if name in arrays}

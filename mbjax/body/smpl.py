@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mbjax import array_files
 from mbjax.body import files as body_files
 from mbjax.body import stand_in
 from mbjax.body.model import Body, RegressedJoints
 from mbjax.pose.rotations import matrix_to_axis_angle
+from mbjax.safe_files import numpy_files
 
 VARIABLE = "MBJAX_SMPL"
 REGRESSOR = "J_regressor_h36m_correct.npy"
@@ -160,14 +160,14 @@ def _body_file(folder: Path) -> Path:
 
 def _read_npy(path):
     try:
-        return np.asarray(array_files.read_npy(path), np.float64)
+        return np.asarray(numpy_files.read_npy(path), np.float64)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: not an array of numbers ({_line(error)}); {_RELEASE}") from None
 
 
 def _read_mean(path):
     try:
-        arrays = array_files.read_npz(path, ("pose", "shape"))
+        arrays = numpy_files.read_npz(path, ("pose", "shape"))
         pose, shape = (np.asarray(arrays[n], np.float64).reshape(-1) for n in ("pose", "shape"))
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(

@@ -5,17 +5,19 @@ T frames, J = 17 joints, C channels (x, y and depth or confidence), L = 16 limbs
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable
 
 import numpy as np
 
-from mbjax.data.records import DamagedRecord, RecordReader, find_dataset
+from mbjax.data.records import DamagedRecord, RecordReader, find_dataset, read_info
 from mbjax.pose import skeleton
 
 # Statistics of a large split are taken from this many of its records, evenly spread.
 _ENOUGH = 4000
+# A bone that is shorter in every frame than this share of the clip's longest is missing: two joints
+# are one point.
+_NO_LENGTH = 1e-4
 
 
 @dataclasses.dataclass
@@ -36,7 +38,7 @@ def inspect(directory, check: bool = False, draw: Callable | None = None) -> Fou
     """
     folder = find_dataset(directory)
     found = Found([f"dataset: {folder}"], [], [])
-    for split in _splits(folder):
+    for split in sorted(read_info(folder)[1]):
         try:
             reader = RecordReader(folder, split)
         except DamagedRecord as error:
@@ -61,11 +63,6 @@ def inspect(directory, check: bool = False, draw: Callable | None = None) -> Fou
     return found
 
 
-def _splits(folder):
-    info = json.loads((folder / "dataset_info.json").read_text())
-    return sorted(split["name"] for split in info.get("splits", ()))
-
-
 def _read(reader, check, found):
     """The records to look at; all are read if `check`. Damage goes to `found`."""
     wanted = set(np.linspace(0, len(reader) - 1, min(len(reader), _ENOUGH)).astype(int).tolist())
@@ -86,7 +83,7 @@ def _check_shapes(record):
     for field in ("keypoints", "pose"):
         if field not in record:
             continue
-        shape = record[field].shape
+        shape = np.shape(record[field])
         if shape[-2:] != (skeleton.NUM_JOINTS, 3) or 0 in shape:
             raise ValueError(
                 f"{field} has shape {shape}, (frames, {skeleton.NUM_JOINTS}, 3) wanted"
@@ -95,6 +92,11 @@ def _check_shapes(record):
             low, high = record[field][..., 2].min(), record[field][..., 2].max()
             if low < 0 or high > 1.5:  # heat maps peak a little above 1
                 raise ValueError(f"confidence from {low:.3g} to {high:.3g}, 0 to 1 wanted")
+            continue
+        longest_L = skeleton.limb_lengths(_flat(record[field])).max(axis=0)
+        for (_, joint), longest in zip(skeleton.LIMBS, longest_L, strict=True):
+            if longest < _NO_LENGTH * longest_L.max():
+                raise ValueError(f"{field}: the bone to {skeleton.JOINTS[joint]} has no length")
 
 
 def _flat(array):

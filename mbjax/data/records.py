@@ -1,29 +1,33 @@
-"""Random access to TFDS dataset directories: one memory map per shard, no TensorFlow.
+"""Random access to TFDS dataset directories: a record is one read of a shard, no TensorFlow.
 
 A TFRecord file is a row of [length: uint64][crc of length: uint32][data][crc of data: uint32].
-One pass over the lengths gives every record's offset; from then on a clip is a slice.
-Remote folders (gs://, s3://) are read from a local copy: `RecordReader.open` makes it once, in
-$MBJAX_CACHE or ~/.cache/mbjax, since a slice of a memory map needs a local file.
+One pass over the lengths gives every record's offset. Records are read with pread, since a memory
+map of a shard that another program cuts short ends the process by SIGBUS. Remote folders (gs://,
+s3://) are read from a local copy: `RecordReader` makes it once, in $MBJAX_CACHE or ~/.cache/mbjax.
 """
 
 import hashlib
-import json
-import mmap
 import os
 import pathlib
 import struct
-import tempfile
 import threading
+import weakref
 from importlib import resources
 
 import google_crc32c
 import numpy as np
 from etils import epath
 
+from mbjax.atomic_files import folder_beside
+from mbjax.data import record_features
+from mbjax.safe_files import json_files
+
 SAMPLE = "sample:"
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
+# A process may have 1,024 files open by default; shards beyond these are opened for each record.
+_MAY_KEEP_OPEN = threading.BoundedSemaphore(512)
 
 
 class DamagedRecord(ValueError):
@@ -78,19 +82,19 @@ class RecordReader:
     def __init__(self, directory: str | os.PathLike, split: str):
         self.directory = _local_copy(find_dataset(directory))
         self.split = split
-        self.info = json.loads((self.directory / "dataset_info.json").read_text())
-        self._features = _features(self.directory)
-        self._shards = [_Shard(path, count) for path, count in self._split_files()]
+        self.info, splits = read_info(self.directory)
+        if split not in splits:
+            raise ValueError(
+                f"{self.directory} has no split {split!r}; it has: " + (", ".join(splits) or "none")
+            )
+        try:
+            self._features = record_features.Features(self.directory)
+        except ValueError as error:
+            raise DamagedRecord(str(error)) from None
+        self._shards = [_Shard(path, count) for path, count in self._files(splits[split])]
         self._ends = np.cumsum([len(shard) for shard in self._shards], dtype=np.int64)
 
-    def _split_files(self):
-        splits = {entry["name"]: entry for entry in self.info.get("splits", ())}
-        if self.split not in splits:
-            raise ValueError(
-                f"{self.directory} has no split {self.split!r}; it has: "
-                + (", ".join(splits) or "none")
-            )
-        lengths = [int(n) for n in splits[self.split].get("shardLengths", ())]
+    def _files(self, lengths):
         files = sorted(self.directory.glob(f"*-{self.split}.tfrecord-*"))
         if len(files) != len(lengths):
             raise DamagedRecord(
@@ -110,35 +114,62 @@ class RecordReader:
         shard = self._shards[shard_number]
         place = index - (int(self._ends[shard_number - 1]) if shard_number else 0)
         try:
-            record = self._features.deserialize_example_np(shard.data(place))
+            record = self._features.decode(shard.data(place))
         except DamagedRecord:
             raise
         except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise DamagedRecord(
-                f"{shard.where(place)}: does not decode as features.json says "
-                f"({str(error).splitlines()[0]})"
+                f"{shard.where(place)}: does not decode as features.json says ({reason})"
             ) from error
         for name, value in record.items():
-            if isinstance(value, bytes):
-                record[name] = value.decode("utf-8", "replace")
-            elif np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
+            if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
                 raise DamagedRecord(f"{shard.where(place)}: {name} holds NaN or infinity")
         return record
+
+
+def read_info(directory: pathlib.Path) -> tuple[dict, dict[str, list[int]]]:
+    """(dataset_info.json, {split: records of each of its shards}); DamagedRecord otherwise."""
+    path = directory / "dataset_info.json"
+    try:
+        info = json_files.read_object(path)
+        found = {
+            split["name"]: [int(n) for n in split.get("shardLengths", [])]
+            for split in info.get("splits", [])
+        }
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedRecord(
+            f"{path}: does not say splits and their shards ({reason}); copy or prepare the dataset"
+            " again"
+        ) from None
+    for name, lengths in found.items():
+        # The name becomes a pattern of file names.
+        plain = isinstance(name, str) and name.replace("_", "").replace("-", "").isalnum()
+        if not plain or min(lengths, default=0) < 0:
+            raise DamagedRecord(f"{path}: {name!r:.100} is not a split of so many records")
+    return info, found
 
 
 class _Shard:
     def __init__(self, path: pathlib.Path, count: int):
         self.path = path
         self._size = path.stat().st_size
+        # offsets[i] is where record i begins, the last one where the file ends.
         self._offsets = self._scan(count)
-        self._map, self._lock = None, threading.Lock()
+        self._kept_open, self._lock = None, threading.Lock()
 
     def __len__(self):
-        return len(self._offsets)
+        return len(self._offsets) - 1
 
     def _scan(self, count):
         """Offsets of the records, by their lengths; each length's own checksum is verified."""
-        offsets = np.empty(count, np.int64)
+        if count * (_HEADER.size + _FOOTER.size) > self._size:
+            raise DamagedRecord(
+                f"{self.path}: {self._size:,} bytes cannot hold the {count:,} records that "
+                "dataset_info.json says; copy or prepare the dataset again"
+            )
+        offsets = np.empty(count + 1, np.int64)
         with open(self.path, "rb", buffering=1 << 16) as file:
             place = 0
             for i in range(count):
@@ -157,6 +188,7 @@ class _Shard:
                     raise DamagedRecord(f"{self._at(int(offsets[i]), i)}: the file ends inside it")
         if place != self._size:
             raise DamagedRecord(f"{self._at(place, count)}: more data than dataset_info.json says")
+        offsets[count] = place
         return offsets
 
     def _at(self, offset, index):
@@ -166,32 +198,42 @@ class _Shard:
         return self._at(int(self._offsets[place]), place)
 
     def data(self, place) -> bytes:
-        if self._map is None:
-            with self._lock, open(self.path, "rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        start = int(self._offsets[place])
-        length, _ = _HEADER.unpack_from(self._map, start)
-        start += _HEADER.size
-        data = self._map[start : start + length]
-        (crc,) = _FOOTER.unpack_from(self._map, start + length)
-        if _masked_crc(data) != crc:
+        start, end = (int(offset) for offset in self._offsets[place : place + 2])
+        start, end = start + _HEADER.size, end - _FOOTER.size
+        # Two reads, as cutting one would copy the data.
+        data, footer = self._read(start, end - start), self._read(end, _FOOTER.size)
+        if len(data) + len(footer) < end - start + _FOOTER.size:
+            raise DamagedRecord(
+                f"{self.where(place)}: the file ends inside it; it became shorter since it was"
+                " opened"
+            )
+        if _FOOTER.unpack(footer) != (_masked_crc(data),):
             raise DamagedRecord(
                 f"{self.where(place)}: the checksum does not fit; the file is damaged"
             )
         return data
 
+    def _read(self, start, count):
+        if self._kept_open is None:
+            with self._lock:
+                if self._kept_open is None and _MAY_KEEP_OPEN.acquire(blocking=False):
+                    self._kept_open = os.open(self.path, os.O_RDONLY)
+                    weakref.finalize(self, _close, self._kept_open)
+        if self._kept_open is not None:
+            return os.pread(self._kept_open, count, start)
+        with open(self.path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), count, start)
 
-def _masked_crc(data: bytes) -> int:
+
+def _close(descriptor):
+    os.close(descriptor)
+    _MAY_KEEP_OPEN.release()
+
+
+def _masked_crc(data) -> int:
     # TFRecord stores crcs rotated and offset, so that a crc of data holding crcs stays sound.
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _features(directory):
-    # Imported here: a quarter of a second that commands without data need not spend.
-    from tensorflow_datasets.core import features
-
-    return features.FeaturesDict.from_config(os.fspath(directory))
 
 
 def _is_remote(directory) -> bool:
@@ -205,13 +247,7 @@ def _local_copy(directory: epath.Path) -> pathlib.Path:
     name = hashlib.sha256(os.fspath(directory).encode()).hexdigest()[:16]
     local = cache / "datasets" / f"{directory.name}-{name}"
     if not local.is_dir():
-        local.parent.mkdir(parents=True, exist_ok=True)
-        beside = pathlib.Path(tempfile.mkdtemp(dir=local.parent))
-        for path in directory.iterdir():
-            path.copy(beside / path.name)
-        try:
-            beside.rename(local)
-        except OSError:  # another process of this machine was first
-            if not local.is_dir():
-                raise
+        with folder_beside(local) as beside:
+            for path in directory.iterdir():
+                path.copy(beside / path.name)
     return local

@@ -109,3 +109,12 @@ def test_wrong_shapes_and_confidences_are_damage():
     for keypoints in (np.zeros((0, 17, 3)), np.zeros((5, 16, 3)), np.full((5, 17, 3), -0.1)):
         with pytest.raises(ValueError, match="wanted"):
             health._check_shapes({"keypoints": keypoints})
+
+
+def test_a_bone_without_length_is_damage():
+    """A corpus without a head, say, whose joint was put where the neck is."""
+    pose = np.random.default_rng(0).normal(size=(5, 17, 3)).astype(np.float32)
+    health._check_shapes({"pose": pose})
+    pose[:, skeleton.INDEX["head"]] = pose[:, skeleton.PARENTS[skeleton.INDEX["head"]]]
+    with pytest.raises(ValueError, match="pose: the bone to head has no length"):
+        health._check_shapes({"pose": pose})

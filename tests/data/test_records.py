@@ -1,9 +1,12 @@
-import pathlib
+import json
 import shutil
+import sys
+import threading
 
 import numpy as np
 import pytest
 
+import mbjax.cli
 from mbjax.data import records
 from mbjax.data.records import DamagedRecord, RecordReader, find_dataset
 
@@ -77,11 +80,12 @@ def test_missing_shard_and_unknown_split_are_named(copy):
 
 def test_record_with_nan_is_named_when_read(tmp_path):
     """Written by other tools than ours, which refuse to write it."""
+    tfds = pytest.importorskip("tensorflow_datasets")
     source = find_dataset("sample:motion3d")
     folder = tmp_path / "1.0.0"
     shutil.copytree(source, folder)
     shard = next(folder.glob("*-test.tfrecord*"))
-    features = records._features(pathlib.Path(source))
+    features = tfds.core.features.FeaturesDict.from_config(str(source))
     reader = RecordReader(source, "test")
     parts = []
     for i in range(len(reader)):
@@ -98,6 +102,118 @@ def test_record_with_nan_is_named_when_read(tmp_path):
     damaged[1]
     with pytest.raises(DamagedRecord, match="record 2: pose holds NaN"):
         damaged[2]
+
+
+def test_a_shard_cut_short_while_it_is_open_is_one_line(copy):
+    """A memory map of it would end the process by SIGBUS."""
+    folder, shard = copy
+    reader = RecordReader(folder, "test")
+    reader[0]
+    with open(shard, "r+b") as file:
+        file.truncate(5000)
+    for i in range(len(reader)):
+        with pytest.raises(DamagedRecord, match=f"record {i}: the file ends inside it; it became"):
+            reader[i]
+
+
+def test_shards_beyond_those_kept_open_are_read_too(monkeypatch):
+    monkeypatch.setattr(records, "_MAY_KEEP_OPEN", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(records._MAY_KEEP_OPEN, "_value", 0)
+    reader = RecordReader("sample:motion3d", "train")
+    assert reader[3]["pose"].shape == (243, 17, 3)
+    assert reader._shards[0]._kept_open is None
+
+
+def edited(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+CANARY = "raise SystemExit('this module was imported')\n"
+
+
+def test_nothing_that_a_dataset_names_is_imported(copy, monkeypatch, capsys):
+    """TFDS imports the module of each field's kind, and the current folder may be on the path."""
+    folder, _ = copy
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "helpful_features.py").write_text(CANARY)
+    for places in ((), ("featuresDict", "features", "pose")):
+
+        def change(content, places=places):
+            for place in places:
+                content = content[place]
+            content["pythonClassName"] = "helpful_features.Dict"
+
+        original = (folder / "features.json").read_text()
+        edited(folder / "features.json", change)
+        with pytest.raises(DamagedRecord, match="features.json: (not the fields|field 'pose' is)"):
+            RecordReader(folder, "test")
+        assert mbjax.cli.main(["inspect", "."]) == 1
+        assert "prepare" in capsys.readouterr().err
+        (folder / "features.json").write_text(original)
+    edited(folder / "dataset_info.json", lambda info: info.update(moduleName="helpful_features"))
+    assert len(RecordReader(folder, "test")) > 1
+    assert "helpful_features" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "name, change, said",
+    [
+        ("dataset_info", lambda c: c.update(splits=3), "does not say splits"),
+        ("dataset_info", lambda c: c.update(splits=[3]), "does not say splits"),
+        ("dataset_info", lambda c: c["splits"][0].update(name=["x"]), "does not say splits|is not"),
+        ("dataset_info", lambda c: c["splits"][0].update(name="../x"), "is not a split"),
+        ("dataset_info", lambda c: c["splits"][0].update(shardLengths=["-3"]), "is not a split"),
+        (
+            "dataset_info",
+            lambda c: c["splits"][0].update(shardLengths=["x"]),
+            "does not say splits",
+        ),
+        (
+            "dataset_info",
+            lambda c: c["splits"][0].update(shardLengths=["99999999999999"]),
+            "cannot hold the 99,999,999,999,999 records",
+        ),
+        ("features", lambda c: c.clear(), "not the fields of a prepared dataset"),
+        ("features", lambda c: c["featuresDict"].update(features=[]), "no fields"),
+        ("features", lambda c: c["featuresDict"].update(features={}), "no fields"),
+        ("features", lambda c: c["featuresDict"]["features"].update(pose=5), "field 'pose'"),
+        (
+            "features",
+            lambda c: c["featuresDict"]["features"]["pose"]["tensor"].update(encoding="zlib"),
+            "encoding 'zlib'",
+        ),
+        (
+            "features",
+            lambda c: c["featuresDict"]["features"]["pose"]["tensor"].update(dtype="object"),
+            "dtype 'object'",
+        ),
+    ],
+)
+def test_damaged_indexes_are_one_line(copy, name, change, said):
+    folder, _ = copy
+    edited(folder / f"{name}.json", change)
+    with pytest.raises(DamagedRecord, match=said) as caught:
+        RecordReader(folder, "test")
+    assert f"{name}.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"nonsense", b"\xff\xfe", b"[" * 100_000])
+def test_indexes_that_are_not_json_objects(copy, name, content):
+    folder, _ = copy
+    (folder / name).write_bytes(content)
+    with pytest.raises(DamagedRecord, match=name):
+        RecordReader(folder, "test")
+
+
+def test_a_dataset_without_features_says_so(copy):
+    folder, _ = copy
+    (folder / "features.json").unlink()
+    with pytest.raises(DamagedRecord, match="features.json is missing; copy or prepare"):
+        RecordReader(folder, "test")
 
 
 def test_a_folder_without_a_dataset_says_how_to_make_one(tmp_path):

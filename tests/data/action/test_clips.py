@@ -1,6 +1,5 @@
 """Two persons as one clip: against the release's values, and what must hold for any clip."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

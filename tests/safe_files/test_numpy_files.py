@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
-from mbjax import array_files
+from mbjax.safe_files import numpy_files
 from tests.recipes.limits import outcomes
 
 DTYPES = st.sampled_from(["f2", "f4", "f8", "i4", "i8", "u1", "?", ">f4", "U3"])
@@ -24,12 +24,12 @@ def test_as_numpy_reads_them(tmp_path_factory, a, b, compressed):
     folder = tmp_path_factory.mktemp("arrays")
     (np.savez_compressed if compressed else np.savez)(folder / "a.npz", a=a, b=b)
     np.save(folder / "a.npy", a)
-    read = array_files.read(folder / "a.npz")
+    read = numpy_files.read(folder / "a.npz")
     assert list(read) == ["a", "b"]
-    for got, wanted in ((read["a"], a), (read["b"], b), (array_files.read(folder / "a.npy"), a)):
+    for got, wanted in ((read["a"], a), (read["b"], b), (numpy_files.read(folder / "a.npy"), a)):
         assert got.dtype == wanted.dtype and got.shape == wanted.shape
         assert got.tobytes() == wanted.tobytes()
-    assert list(array_files.read_npz(folder / "a.npz", ["b", "c"])) == ["b"]
+    assert list(numpy_files.read_npz(folder / "a.npz", ["b", "c"])) == ["b"]
 
 
 def test_objects_only_where_they_are_wanted_and_plain(tmp_path):
@@ -37,18 +37,18 @@ def test_objects_only_where_they_are_wanted_and_plain(tmp_path):
     ragged[:] = [np.zeros((1, 2)), np.zeros((3, 2))]
     np.savez(tmp_path / "a.npz", x=ragged)
     with pytest.raises(ValueError, match="x: holds objects, where numbers or text"):
-        array_files.read_npz(tmp_path / "a.npz")
-    read = array_files.read_npz(tmp_path / "a.npz", objects=True)["x"]
+        numpy_files.read_npz(tmp_path / "a.npz")
+    read = numpy_files.read_npz(tmp_path / "a.npz", objects=True)["x"]
     assert [one.shape for one in read] == [(1, 2), (3, 2)]
     np.savez(tmp_path / "b.npz", x=np.array([print], dtype=object))
     with pytest.raises(ValueError, match="names builtins.print"):
-        array_files.read_npz(tmp_path / "b.npz", objects=True)
+        numpy_files.read_npz(tmp_path / "b.npz", objects=True)
 
 
 def test_rows_are_read_when_asked_for(tmp_path):
     array = np.arange(60.0).reshape(10, 2, 3)
     np.save(tmp_path / "a.npy", array)
-    rows = array_files.Rows(tmp_path / "a.npy")
+    rows = numpy_files.Rows(tmp_path / "a.npy")
     assert (len(rows), rows.shape, rows.dtype) == (10, (10, 2, 3), np.float64)
     for part in (slice(3, 7), slice(None), slice(9, 20), slice(4, 4)):
         np.testing.assert_array_equal(rows[part], array[part])
@@ -57,7 +57,7 @@ def test_rows_are_read_when_asked_for(tmp_path):
     with pytest.raises(ValueError, match="became shorter"):
         rows[5:8]
     with pytest.raises(ValueError, match="cut off: shape"):
-        array_files.Rows(tmp_path / "a.npy")
+        numpy_files.Rows(tmp_path / "a.npy")
 
 
 def npy(shape, descr="<f8", content=b""):
@@ -100,7 +100,7 @@ def test_in_bounds_of_memory_and_time(tmp_path):
     }.items():
         (tmp_path / f"{name}.npy").write_bytes(content)
     paths = {path.name: str(path) for path in sorted(tmp_path.iterdir())}
-    said = outcomes("from mbjax import array_files", "array_files.read", paths, 300, 5)
+    said = outcomes("from mbjax.safe_files import numpy_files", "numpy_files.read", paths, 300, 5)
     assert set(said) == set(paths)
     wrong = {name: text for name, text in said.items() if not text.startswith("ValueError: ")}
     assert not wrong
@@ -117,4 +117,4 @@ def test_a_flipped_bit_is_noticed(tmp_path, place):
     content[begin + int(place * array.nbytes)] ^= 16
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(ValueError, match="x: .*CRC-32|CRC-32"):
-        array_files.read_npz(tmp_path / "a.npz")
+        numpy_files.read_npz(tmp_path / "a.npz")

@@ -1,0 +1,25 @@
+"""JSON files of others: whatever is wrong with one is a ValueError of one line that names it."""
+
+import json
+import os
+import pathlib
+
+# Indexes, tables and cards; what holds data has readers of its own.
+_LARGEST = 200 << 20
+
+
+def read_object(path: str | os.PathLike) -> dict:
+    """The object ({...}) of a JSON file. ValueError with the path, OSError of the system."""
+    path = pathlib.Path(path)
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(
+            f"{path}: larger than {_LARGEST >> 20} MiB, which is not what it should be"
+        )
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    # RecursionError: brackets nested without an end.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({' '.join(str(error).split())})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: not a JSON object but {type(value).__name__}")
+    return value
