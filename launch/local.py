@@ -74,7 +74,7 @@ def run_once(args, told) -> list[int]:
     processes, threads = [], []
     for number in range(args.processes):
         process = subprocess.Popen(
-            [sys.executable, "-m", "mbjax", *args.command],
+            [sys.executable, "-P", "-m", "mbjax", *args.command],
             env={**environment, "MBJAX_PROCESS_ID": str(number)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,23 +1,29 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all; what is written to is checked before."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 
+# Being written at this moment; `remove_unfinished` is for a process that leaves in the middle.
+_unfinished: set[pathlib.Path] = set()
+
 
 @contextlib.contextmanager
 def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A path to write to that becomes `path` when the block ends well, and is gone otherwise."""
+    """A path to write to that becomes `path` when the block ends well, and is gone otherwise.
+
+    OSError, with the file and the system's reason, where there is no room or no right to write,
+    also where the library that writes raises something else for it.
+    """
     path = pathlib.Path(path).expanduser()
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the file to write")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} to write {path.name} to does not exist")
+    _refuse_file(path)
     # The ending stays: it is how libraries tell formats.
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    _unfinished.add(beside)
     try:
         yield beside
         # Some writers make files for their owner alone.
@@ -25,8 +31,19 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.umask(umask)
         beside.chmod(0o666 & ~umask)
         beside.replace(path)
+    except OSError as error:
+        if error.filename is None or str(beside) in str(error.filename):
+            raise _named(error, path) from error
+        raise
+    except Exception as error:
+        reason = _why_not_writable(beside, error)
+        if reason is not None:
+            raise _named(reason, path) from error
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        _unfinished.discard(beside)
 
 
 @contextlib.contextmanager
@@ -47,3 +64,81 @@ def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_file(path: str | os.PathLike) -> None:
+    """Raises, before any work is done, what `written_beside(path)` would raise at its end."""
+    path = pathlib.Path(path).expanduser()
+    _refuse_file(path)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.check")
+    try:
+        beside.touch()
+    except OSError as error:
+        raise _named(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike, what: str = "--out") -> Iterator[pathlib.Path]:
+    """A folder to write to, made where it is missing; gone again if the block leaves it empty.
+
+    OSError, before any work is done, where it cannot be made or written to. what: its name for the
+    user.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{what} {path} is a file, not a folder")
+    # All folders that are new, the innermost first.
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            check_file(path / "check")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise type(error)(error.errno, f"{what}: {reason}", os.fspath(path)) from error
+        yield path
+    finally:
+        for folder in made:
+            try:
+                folder.rmdir()
+            except OSError:  # holds something, or was never made
+                break
+
+
+def remove_unfinished() -> None:
+    """Removes what is being written by this process, which is about to end."""
+    for path in list(_unfinished):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _refuse_file(path):
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the file to write")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} to write {path.name} to does not exist")
+
+
+def _named(error, path) -> OSError:
+    """The system's error with the file that the user asked for."""
+    return OSError(error.errno, error.strerror or str(error), os.fspath(path))
+
+
+def _why_not_writable(beside, error) -> OSError | None:
+    """The system's reason that a library's error stands for; None where it is no such error.
+
+    Told by the text, or by what the system says to a little more at the end of the file.
+    """
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    try:
+        with open(beside, "ab", buffering=0) as file:
+            file.write(bytes(1 << 16))
+            os.fsync(file.fileno())
+    except OSError as reason:
+        return reason
+    return None

@@ -2,18 +2,23 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from mbjax import huge_pages
-
-# What a user can cause, and is reported in one line.
-_USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
+from mbjax.commands import failures, interrupts
 
 
 def entry() -> int:
-    """What the installed `mbjax` script calls: starts again with huge pages, then `main`."""
+    """What the installed `mbjax` script calls: `main` in a process that is safe and fast."""
+    # Children of this process (Beam's workers, compilers) import nothing from here either.
+    os.environ["PYTHONSAFEPATH"] = "1"
     huge_pages.restart()
-    return main()
+    interrupts.install()
+    failures.quiet_threads()
+    status = main()
+    interrupts.finished()
+    return status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,25 +41,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _reported(args) -> int:
-    """The exit status of a command; what a user can cause is one line on stderr."""
-    from mbjax.training.loop import TrainingDiverged
-    from mbjax.training.preemption import Stopped
-
+    """The exit status of a command; what a user or a machine can cause is one line on stderr."""
+    interrupts.running(args.command)
     try:
-        return args.run(args) or 0
-    except Stopped as stop:
-        print(f"mbjax {args.command}: {stop}", file=sys.stderr)
-        return stop.exit_status
-    except (*_USER_ERRORS, TrainingDiverged, ImportError) as error:
-        if os.environ.get("MBJAX_TRACEBACK"):
-            raise
-        line = " ".join(str(error).split()) or type(error).__name__
-        print(f"mbjax {args.command}: error: {line}", file=sys.stderr)
-        return 1
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt as why:
-        text = "; ".join(["interrupted", *map(str, why.args)])
-        print(f"mbjax {args.command}: {text}", file=sys.stderr)
-        return 130
+        print(interrupts.line("; ".join(["interrupted", *map(str, why.args)])), file=sys.stderr)
+        return interrupts.end(interrupts.STATUS)
+    except BrokenPipeError:  # `mbjax ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        found = None if os.environ.get("MBJAX_TRACEBACK") else failures.outcome(error)
+        if found is None:
+            raise
+        status, line = found
+        print(f"mbjax {args.command}: {line}", file=sys.stderr)
+        # The threads of a failed write would go on to print what they fail at.
+        return interrupts.end(status) if status == 1 else status
 
 
 def _parser():
@@ -105,5 +111,7 @@ def _quiet(command):
 
     from absl import logging
 
-    logging.set_verbosity(logging.ERROR)
+    # What Orbax logs as an error it also raises.
+    traceback = os.environ.get("MBJAX_TRACEBACK")
+    logging.set_verbosity(logging.ERROR if traceback else logging.FATAL)
     warnings.filterwarnings("ignore", module="(tensorflow_datasets|orbax|grain).*")

@@ -1,12 +1,20 @@
-"""Config files from the command line: `--config FILE.py:VARIANT --config.name=value`."""
+"""Configs from the command line: `--config NAME:VARIANT --config.name=value`.
+
+NAME alone, as in `pretrain:mb_lite`, is always the package's configs/pretrain.py. A path to a file
+is the user's own, and is run; `configs/pretrain.py` is the package's too where there is no such
+file in the current folder. Nothing else is imported from there.
+"""
 
 import difflib
 import importlib.util
 import pathlib
 import re
+import traceback
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
+
+from mbjax.remarks import remark
 
 
 class ConfigError(ValueError):
@@ -14,10 +22,10 @@ class ConfigError(ValueError):
 
 
 def load(path_and_variant: str, overrides: list[str]) -> ConfigDict:
-    """The config of FILE.py[:VARIANT] with `--config.a.b=value` arguments applied.
+    """The config of NAME[:VARIANT] or FILE.py[:VARIANT], `--config.a.b=value` arguments applied.
 
-    FILE.py is looked for here, then among the configs that were installed with the package.
-    Unknown names are errors that list the nearest known ones.
+    ConfigError for unknown names, which lists the nearest known ones, for values of another type,
+    and for a file that is not a config.
     """
     path, _, variant = path_and_variant.partition(":")
     file = _find(path)
@@ -52,26 +60,61 @@ def _get(config, dotted):
     return config
 
 
+# Beside the package, in a checkout and where it is installed; imported by no name.
+INSTALLED = pathlib.Path(__file__).absolute().parents[1] / "configs"
+
+
+def names() -> list[str]:
+    """The package's configs, as `--config` takes them: pretrain, pose3d, ..."""
+    return sorted(
+        path.stem for path in INSTALLED.glob("[a-z]*.py") if "def get_config" in path.read_text()
+    )
+
+
 def _find(path: str) -> pathlib.Path:
     file = pathlib.Path(path).expanduser()
+    if file.suffix != ".py" and path in names():
+        return INSTALLED / f"{path}.py"
     if file.is_file():
+        if _hidden(file):
+            remark(
+                f"config: {file.absolute()}, which hides the package's of the same name "
+                f"(--config {file.stem}:VARIANT is the package's)"
+            )
         return file
-    import configs
-
-    installed = pathlib.Path(configs.__file__).parent
-    candidate = installed / file.name
+    candidate = INSTALLED / file.name
     if file.suffix == ".py" and candidate.is_file() and file.parent.name in ("configs", ""):
         return candidate
-    known = ", ".join(sorted(f"configs/{p.name}" for p in installed.glob("[a-z]*.py")))
-    raise ConfigError(f"config file {path} does not exist; there are: {known}")
+    near = difflib.get_close_matches(file.stem, names(), n=1)
+    raise ConfigError(
+        f"config file {path} does not exist; "
+        + (f"did you mean {near[0]}? " if near else "")
+        + f"there are: {', '.join(f'configs/{name}.py' for name in names())}"
+    )
+
+
+def _hidden(file: pathlib.Path) -> bool:
+    """Whether a user's file stands in the place of one of the package's."""
+    own = INSTALLED / file.name
+    return file.parent.name == "configs" and own.is_file() and not own.samefile(file)
 
 
 def _base(file: pathlib.Path, variant: str) -> ConfigDict:
     spec = importlib.util.spec_from_file_location("mbjax_config", file)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may do
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"config file {file.absolute()}: {type(error).__name__}: {error} "
+            f"({last.filename}, line {last.lineno})"
+        ) from error
     if not hasattr(module, "get_config"):
-        raise ConfigError(f"{file} has no get_config(variant); it is no config file")
+        hides = "; it hides the package's of the same name" if _hidden(file) else ""
+        raise ConfigError(
+            f"{file.absolute()} is not a config file: it has no get_config(variant){hides}"
+        )
     try:
         return module.get_config(variant) if variant else module.get_config()
     except ValueError as error:

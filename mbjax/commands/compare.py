@@ -19,11 +19,13 @@ def add(command) -> None:
 def _compare(args):
     import numpy as np
 
-    from mbjax.atomic_files import written_beside
+    from mbjax.atomic_files import check_file, written_beside
     from mbjax.motion import compare
 
     if args.height <= 0:
         raise ValueError(f"--height is {args.height:g}; it must be more than 0 metres")
+    if args.out:
+        check_file(args.out)
     motion, reference = compare.read_motion(args.motion), compare.read_motion(args.reference)
     found = compare.compare(motion, reference, args.height)
     if args.out:

@@ -25,9 +25,10 @@ def _sample_mesh(args):
 
 
 def _fit_noise(args):
-    from mbjax.atomic_files import written_beside
+    from mbjax.atomic_files import check_file, written_beside
     from mbjax.data import detector_noise_fit
 
+    check_file(args.out)
     noise, notes = detector_noise_fit.fit(*detector_noise_fit.read_pairs(args.pairs))
     with written_beside(args.out) as beside:
         beside.write_text(noise.to_json())

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+from mbjax.atomic_files import check_file
 from mbjax.body import smpl
 
 
@@ -89,6 +90,7 @@ def _export(args):
     if args.format:
         return _export_program(args)
     target.check(args.out)
+    check_file(args.out)
     source = _read(args, optimizer=not args.no_optimizer)
     body = _body(source, args)
     target.to_file(source, args.out, module_prefix=not args.no_module_prefix, body=body)
@@ -102,6 +104,7 @@ def _export(args):
 def _export_program(args):
     from mbjax.convert import export
 
+    check_file(args.out)
     source = _read(args, optimizer=False)
     difference = export.write(source, args.out, args.format)
     print(source)

@@ -2,9 +2,12 @@
 
 import os
 import pathlib
+import shutil
+import time
 
 from etils import epath
 
+from mbjax.atomic_files import output_folder
 from mbjax.body.smpl import Smpl
 from mbjax.convert import (
     heads,
@@ -40,7 +43,8 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
     out = epath.Path(out).expanduser()
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --out is a folder")
-    if (out / FOLDER).exists() and any((out / FOLDER).iterdir()):
+    # What a killed import left half is no checkpoint; Orbax clears it away.
+    if (out / FOLDER).is_dir() and any(p.name.isdigit() for p in (out / FOLDER).iterdir()):
         raise FileExistsError(f"{out} holds checkpoints already; give another folder")
     config = source.meta.get("config") or {}
     clip_norm = config.get("clip_norm", 0.0) or 0.0
@@ -49,13 +53,27 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
         with_head = source.network.head is not None
         opt_state = optimizer_state.to_optax(source.adam, source.params, clip_norm, with_head)
     state = {"params": source.params, "other": source.other, "opt_state": opt_state}
-    checkpoints = Checkpoints(out)
-    try:
-        checkpoints.save(state, source.meta)
-        checkpoints.wait()
-    finally:
-        checkpoints.close()
+    with output_folder(out):
+        try:
+            checkpoints = Checkpoints(out)
+            try:
+                checkpoints.save(state, source.meta)
+                checkpoints.wait()
+            finally:
+                checkpoints.close()
+        except BaseException:
+            _remove(out / FOLDER)
+            raise
     return out / FOLDER / str(source.meta["step"])
+
+
+def _remove(folder):
+    """Deletes a folder that Orbax's threads may still be writing to."""
+    for _ in range(30):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
+        if not folder.exists():
+            return
 
 
 def to_file(

@@ -10,7 +10,7 @@ import pickle
 
 import numpy as np
 
-from mbjax.atomic_files import written_beside
+from mbjax.atomic_files import output_folder, written_beside
 from mbjax.body import fit as fit_body
 from mbjax.body import smpl
 from mbjax.data.records import SAMPLE, RecordReader
@@ -26,15 +26,20 @@ _TRAIN_VIEWS, _TEST_VIEWS = 24, 8
 _SLOW, _FAST, _ROOT, _SHAPE = 0.18, 0.06, 0.12, 0.5
 
 
-def write(out: str, body: str = smpl.synthetic_body.NAME, say=lambda text: None) -> pathlib.Path:
+def write(out: str, body: str = smpl.stand_in.NAME, say=lambda text: None) -> pathlib.Path:
     """Fits the body to both recordings and writes the file; returns its path."""
-    bodys = smpl.load(body)
-    folder = pathlib.Path(out).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    with output_folder(out) as folder:
+        content = _content(smpl.load(body), say)
+        with written_beside(folder / FILE) as beside:
+            beside.write_bytes(pickle.dumps(content, protocol=4))
+        return folder / FILE
+
+
+def _content(body, say):
     content = {}
     for number, split in enumerate(("train", "test")):
         joints_TxJx3, name = _recording(split)
-        fitted = fit_body.fit(bodys, joints_TxJx3)
+        fitted = fit_body.fit(body, joints_TxJx3)
         say(
             f"{name} ({split}): {len(joints_TxJx3)} frames, joints of the body "
             f"{fitted.error_mm_T.mean():.0f} mm from those of the motion"
@@ -45,15 +50,13 @@ def write(out: str, body: str = smpl.synthetic_body.NAME, say=lambda text: None)
             views = [(yaw, rng.uniform(-5, 25)) for yaw in yaws]
         else:
             views = [(360 * i / _TEST_VIEWS, 10.0) for i in range(_TEST_VIEWS)]
-        columns = [_seen(bodys, fitted, view, f"{name}_{i}", rng) for i, view in enumerate(views)]
+        columns = [_seen(body, fitted, view, f"{name}_{i}", rng) for i, view in enumerate(views)]
         content[split] = {
             key: sum((c[key] for c in columns), []) if key == "source"
             else np.concatenate([c[key] for c in columns])
             for key in columns[0]
         }  # fmt: skip
-    with written_beside(folder / FILE) as beside:
-        beside.write_bytes(pickle.dumps(content, protocol=4))
-    return folder / FILE
+    return content
 
 
 def _recording(split):

@@ -1,0 +1,102 @@
+"""What a command prints when it fails: one line for what a user or a machine can cause.
+
+Everything else is a fault of the program and keeps its traceback, which MBJAX_TRACEBACK=1 shows
+in any case.
+"""
+
+import errno
+import os
+import re
+import sys
+import threading
+
+# Of the disk; libraries that write wrap them in errors of their own, each in another way.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOTCONN)
+# Orbax and TensorStore name the file being written in the middle of a long sentence.
+_PLACE = re.compile(r'(?:"|\s)(/[^"\s]+)')
+
+
+def outcome(error: Exception) -> tuple[int, str] | None:
+    """(exit status, line) of what ended a command; None for a fault of the program."""
+    # Here, since they import JAX, and nothing of this is needed where all goes well.
+    from mbjax.training.preemption import Stopped
+
+    if isinstance(error, Stopped):
+        return error.exit_status, str(error)
+    line = line_of(error)
+    return None if line is None else (1, f"error: {line}")
+
+
+def line_of(error: BaseException) -> str | None:
+    """The line for an error that a user or a machine can cause; None for a fault of the program."""
+    disk = _of_the_disk(error)
+    if disk is not None:
+        return disk
+    if isinstance(error, OSError):
+        return _system(error)
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"out of memory: {text}" if text else "out of memory"
+    if type(error).__name__ == "JaxRuntimeError":
+        full = "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
+        return f"out of the device's memory: {text[:200]}" if full else None
+    if isinstance(error, ValueError | ImportError) or _is_reported(error):
+        return text or type(error).__name__
+    return None
+
+
+def _is_reported(error):
+    from mbjax.training.loop import TrainingDiverged
+
+    return isinstance(error, TrainingDiverged)
+
+
+def _of_the_disk(error) -> str | None:
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno in _DISK:
+            return _system(one)
+    for one in _chain(error):
+        text = str(one)
+        for number in _DISK:
+            if os.strerror(number) in text:
+                place = _PLACE.search(text)
+                where = f"{place[1].split('.orbax-checkpoint-tmp')[0]}: " if place else ""
+                return f"{where}{os.strerror(number)}"
+    return None
+
+
+def _chain(error):
+    """An error, what it was raised from, and what was being handled; members of groups too."""
+    seen, waiting = set(), [error]
+    while waiting:
+        one = waiting.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [*getattr(one, "exceptions", ()), one.__cause__, one.__context__]
+
+
+def _system(error: OSError) -> str:
+    """FILE: what the system says; the errors of this package bring a sentence of their own."""
+    if error.strerror and error.filename is not None:
+        return " ".join(f"{error.filename}: {error.strerror}".split())
+    return " ".join(str(error.strerror or error).split()) or type(error).__name__
+
+
+def quiet_threads() -> None:
+    """What fails in the background comes to the command as its own error, or does not matter.
+
+    Checkpoints are written by threads and event loops; when a disk is full each of them prints a
+    traceback, hundreds of lines beside the one that says it.
+    """
+    if os.environ.get("MBJAX_TRACEBACK"):
+        return
+    threading.excepthook = lambda about: None
+    usual = sys.unraisablehook
+
+    def unraisable(about):
+        if not isinstance(about.exc_value, RuntimeError | OSError):
+            usual(about)
+
+    sys.unraisablehook = unraisable

@@ -1,0 +1,28 @@
+"""The command in a process of its own, as users start it."""
+
+import os
+import subprocess
+import sys
+
+from tests.recipes.settings import ROOT
+
+# What the installed script holds.
+SCRIPT = "import sys; from mbjax.cli import entry; sys.exit(entry())"
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **more}
+
+
+def start(*arguments, folder, how=("-P", "-m", "mbjax"), **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *how, *map(str, arguments)], cwd=folder, env=environment(**more),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(*arguments, folder, **more):
+    """(exit status, stdout, stderr)."""
+    process = start(*arguments, folder=folder, **more)
+    out, error = process.communicate(timeout=300)
+    return process.returncode, out, error
