@@ -32,7 +32,11 @@ from mbjax.keypoints.tracking import Observation
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Track:
-    """One person. frames: ascending, of the video; keypoints: x, y (pixels), confidence >= 0."""
+    """One person. frames: ascending, of the video; keypoints: x, y (pixels), confidence >= 0.
+
+    All keypoints of the layout are here, by the names in `layouts.LAYOUTS[layout].names`: toes and
+    heels too, `layouts.feet_of(track.keypoints_NxKx3, layout)`, which none of the 17 joints is.
+    """
 
     person: int
     frames_N: np.ndarray

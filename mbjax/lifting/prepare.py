@@ -7,8 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from mbjax.keypoints import tracking
-from mbjax.keypoints.layouts import feet_of, from_layout
+from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.keypoints.read import Keypoints, Track
 from mbjax.motion.motion import PersonMotion
 from mbjax.pose.normalise import MIN_VISIBLE, crop_scale, square
@@ -19,9 +18,8 @@ class Clip:
     """A track as the model takes it, and what is needed to turn poses back into pixels.
 
     input: normalised x, y and confidence, float32. keypoints: the same in pixels; NaN where a joint
-    was in no frame. filled: frames without a detection. A normalised x, y is
-    (pixel - centre) * units_per_pixel. feet: toes and heels in pixels, where the layout has them,
-    see mbjax.keypoints.layouts.feet_of.
+    was in no frame. filled: frames without a detection. feet: see PersonMotion. A normalised x, y
+    is (pixel - centre) * units_per_pixel.
     """
 
     person: int
@@ -54,11 +52,15 @@ def clips_of(
     largest = max(track.keypoints_NxKx3[..., 2].max() for track in tracks)
     if largest > 1 and not reference_compat:
         notes.append(f"confidences of up to {largest:.3g}; what passes 1 counts as 1")
+    if not (reference_compat or layouts.has_head(source.layout)):
+        notes.append(f"{source.layout} has no top of the head: derived from ears and shoulders")
     clips = []
     for track in tracks:
         if image_size and not pixel:
             _check_inside(track.keypoints_NxKx3, image_size, track.person)
-        clip = _prepare(track, source.layout, pixel, reference_compat)
+        clip, wild = _prepare(track, source.layout, pixel, reference_compat)
+        if wild:
+            notes.append(_of_person(track, tracks) + wild)
         if np.any(clip.input_TxJx3[..., 2] > 0):
             clips.append(clip)
         else:
@@ -78,15 +80,29 @@ def _chosen(keypoints, person):
     return chosen
 
 
+def _of_person(track, tracks):
+    return f"person {track.person}: " if len(tracks) > 1 else ""
+
+
 def _prepare(track: Track, layout, pixel, reference_compat):
+    """(clip, what was taken as not seen, '' for nothing)."""
+    feet_TxPx3, wild = None, ""
     if reference_compat:
         frames_T, points_TxKx3 = track.frames_N, track.keypoints_NxKx3
         filled_T = np.zeros(len(frames_T), bool)
+        keypoints_TxJx3 = layouts.from_layout(points_TxKx3, layout)
     else:
         frames_T, points_TxKx3, filled_T = tracking.fill(track.frames_N, track.keypoints_NxKx3)
+        names = layouts.LAYOUTS[layout].names
+        found = outliers.find(points_TxKx3, names)
+        if found:
+            wild = outliers.describe(found, frames_T, names)
+            points_TxKx3 = tracking.fill(frames_T, outliers.without(points_TxKx3, found))[1]
         # Some detectors' scores pass 1; the model has never seen that.
         points_TxKx3[..., 2] = np.minimum(points_TxKx3[..., 2], 1)
-    keypoints_TxJx3 = from_layout(points_TxKx3, layout)
+        keypoints_TxJx3 = layouts.from_layout(points_TxKx3, layout)
+        keypoints_TxJx3 = layouts.with_head(keypoints_TxJx3, points_TxKx3, layout)
+        feet_TxPx3 = layouts.feet_of(points_TxKx3, layout)
     if pixel:
         _check_inside(keypoints_TxJx3, pixel, track.person)
         centre_2, scale = np.array(pixel) / 2, 2 / min(pixel)
@@ -99,10 +115,10 @@ def _prepare(track: Track, layout, pixel, reference_compat):
     # A joint that no frame has: what training shows for one that is masked.
     unknown = np.isnan(normalised).any(-1, keepdims=True)
     x_TxJx3 = np.where(unknown, 0, normalised).astype(np.float32)
-    return Clip(
-        track.person, frames_T, filled_T, keypoints_TxJx3, x_TxJx3, centre_2, scale,
-        feet_of(points_TxKx3, layout),
-    )  # fmt: skip
+    clip = Clip(
+        track.person, frames_T, filled_T, keypoints_TxJx3, x_TxJx3, centre_2, scale, feet_TxPx3
+    )
+    return clip, wild
 
 
 def _check_inside(keypoints_NxKx3, size, person):

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mbjax.keypoints import layouts, tracking
-from mbjax.keypoints.layouts import from_layout
+from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.lifting.predict import root_stays
 from mbjax.lifting.windows import there_and_back
 from mbjax.pose.normalise import square
@@ -43,7 +42,8 @@ class Stream:
     The network is trained on people who fill [-1, 1]. Each window is brought there by the square
     round all its visible joints, as mbjax.lift does with a clip, and its poses are brought back by
     the same: the square may change from frame to frame, the poses' scale does not. Keypoints not
-    seen (confidence 0) are interpolated in the window, or held at its end.
+    seen (confidence 0) are interpolated in the window, or held at its end; so are those that cannot
+    be the person's, as in mbjax.lift: `stream.outliers` lists the newest window's.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Stream:
         """Forgets all frames, as for another person; what was compiled stays."""
         self._buffer_LxKx3 = np.zeros((self.window, self._K, 3))
         self._pushed = 0  # frames so far
+        self.outliers = []  # keypoints of the newest window that are taken as not seen
         self._first = None  # the first in which somebody was seen
         self._poses = {}  # frame: pose, those that push may give
         self._newest = {}  # frame: pose, all that the newest window says from then on
@@ -136,8 +137,12 @@ class Stream:
         """The network on the newest window: poses of `keep` frames from `lookahead` before on."""
         older, self._poses, self._newest = self._newest, {}, {}
         count = min(self.window, newest - self._first + 1)
-        _, points_NxKx3, _ = tracking.fill(np.arange(count), self._buffer_LxKx3[-count:])
-        points_NxJx3 = from_layout(points_NxKx3, self.layout)
+        own_NxKx3 = self._buffer_LxKx3[-count:]
+        self.outliers = outliers.find(own_NxKx3, layouts.LAYOUTS[self.layout].names)
+        own_NxKx3 = outliers.without(own_NxKx3, self.outliers)
+        _, points_NxKx3, _ = tracking.fill(np.arange(count), own_NxKx3)
+        points_NxJx3 = layouts.from_layout(points_NxKx3, self.layout)
+        points_NxJx3 = layouts.with_head(points_NxJx3, points_NxKx3, self.layout)
         centre_2, side = square(points_NxJx3)
         if side <= 0:
             return

@@ -63,3 +63,15 @@ def test_aliases_and_counts():
     assert layouts.of_count(17) == ("h36m17", "coco17", "posetrack17")
     assert layouts.of_count(26) == ("halpe26",)
     assert layouts.of_count(18) == ()  # anybody's, unless the format says whose
+
+
+def test_feet_of_layouts_that_have_them():
+    for layout in layouts.LAYOUTS:
+        own = layouts.LAYOUTS[layout]
+        points = np.array([[i, "heel" in name] for i, name in enumerate(own.names)], float)
+        feet = layouts.feet_of(points, layout)
+        if layout not in ("halpe26", "body25", "mediapipe33"):
+            assert feet is None
+            continue
+        np.testing.assert_array_equal(feet[:, 1], [0, 1, 0, 1])
+        assert feet[1, 0] == own.names.index("lheel") and feet[3, 0] == own.names.index("rheel")

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import mbjax
+from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.lifting import predict
 from mbjax.motion.motion import stature
 from mbjax.pose.normalise import crop_scale
 from mbjax.pose.skeleton import INDEX
+from tests.recipes.keypoints import expected, keypoints
 from tests.recipes.lifting import MAXLEN, Follows, flip_average, lift, make_model, smooth_keypoints
 
 
@@ -103,6 +105,49 @@ def test_missed_frames_are_filled_and_marked(model):
     # Interpolation over at most three frames of sways of 8 px and 40 frames: (pi/40 * 4)^2 / 8 * 8,
     # and as much again for the common sway.
     assert np.abs(one.keypoints_TxJx3[..., :2] - points[..., :2]).max() < 0.4
+
+
+@pytest.mark.parametrize("confidence", [0.05, 1.0])
+@pytest.mark.parametrize("x", [5000.0, 1e7])
+def test_one_wild_keypoint_harms_nobody_and_is_told(model, confidence, x):
+    points = smooth_keypoints(40)
+    wild = points.copy()
+    wild[20, INDEX["rhip"]] = [x, 200, confidence]
+    clean, harmed = (lift(Follows(True), p, fps=25) for p in (points, wild))
+    (one,), (other,) = clean, harmed
+    assert other.units_per_pixel == one.units_per_pixel
+    # The hip of that frame is interpolated, 0.2 px off in a square of 250, and the root with it.
+    np.testing.assert_allclose(other.pose_TxJx3, one.pose_TxJx3, atol=2e-3)
+    assert other.confidence_TxJ[20, INDEX["rhip"]] == 0
+    told = [note for note in harmed.notes if "frame 20: rhip" in note]
+    assert len(told) == 1 and told[0].endswith("px from the body: taken as not seen")
+    assert not [note for note in clean.notes if "not seen" in note]
+    # What reproduces the release leaves it as it is.
+    compat = lift(model, wild, reference_compat=True)
+    assert compat.persons[0].units_per_pixel < 0.1 * one.units_per_pixel
+    assert not [note for note in compat.notes if "not seen" in note]
+
+
+def test_the_head_is_derived_where_a_layout_has_only_eyes_and_feet_are_kept():
+    points = smooth_keypoints(20)
+    one = lift(Follows(True), points).persons[0]
+    assert one.feet_TxPx3 is None
+    coco = keypoints("coco17")
+    names = LAYOUTS["coco17"].names
+    coco[:, [names.index("lear"), names.index("rear")]] = coco[:, [names.index("leye")]]
+    motion = mbjax.lift(Follows(True), coco, layout="coco17")
+    head_2 = motion.persons[0].keypoints_TxJx3[0, INDEX["head"], :2]
+    ears_2, neck_2 = coco[0, names.index("lear"), :2], expected()[0, INDEX["neck"], :2]
+    np.testing.assert_allclose(head_2, ears_2 + 0.75 * (ears_2 - neck_2))
+    assert any("has no top of the head" in note for note in motion.notes)
+    compat = mbjax.lift(Follows(True), coco, layout="coco17", reference_compat=True)
+    np.testing.assert_allclose(
+        compat.persons[0].keypoints_TxJx3[0, INDEX["head"], 1], ears_2[1], atol=1e-9
+    )
+    halpe = keypoints("halpe26")
+    halpe[:, 20:] = [310, 295, 0.5]
+    feet = mbjax.lift(Follows(True), halpe).persons[0].feet_TxPx3
+    np.testing.assert_allclose(feet, np.broadcast_to([310, 295, 0.5], (12, 4, 3)))
 
 
 def test_joints_never_seen_are_masked(model):
