@@ -16,15 +16,27 @@ shift
 names=(RUN_NAME IMAGE ACCELERATOR TOPOLOGY HOSTS CHIPS_PER_HOST CLAIM)
 for name in "${names[@]}"; do
   if [[ -z ${!name-} ]]; then echo "gke.sh: set $name" >&2; usage >&2; exit 2; fi
+  export "${name?}"
 done
 
-# A YAML list is a JSON list.
-# shellcheck disable=SC2034  # read by its name below
-ARGUMENTS=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
-filled=$(<"$(dirname "$0")/gke_jobset.yaml")
-for name in "${names[@]}" ARGUMENTS; do
-  filled=${filled//"\${$name}"/${!name}}
-done
+# One pass over the template, so that no value is taken for a part of it; a JSON text is a YAML text.
+fill='
+import json, os, re, sys
+numbers = ("HOSTS", "CHIPS_PER_HOST")
+def text(name):
+    value = sys.argv[2:] if name == "ARGUMENTS" else os.environ[name]
+    if name in numbers and not re.fullmatch("[1-9][0-9]{0,5}", value):
+        sys.exit(f"gke.sh: {name} is {value!r}; it must be a whole number")
+    if name == "RUN_NAME" and not re.fullmatch("[a-z]([-a-z0-9]{0,38}[a-z0-9])?", value):
+        sys.exit(f"gke.sh: RUN_NAME is {value!r}; give at most 40 of a-z, 0-9 and -, a letter first")
+    quoted = value if name in numbers else json.dumps(value, ensure_ascii=False)
+    if not quoted.isprintable():
+        sys.exit(f"gke.sh: {name} holds characters that YAML does not allow")
+    return quoted
+template = open(sys.argv[1], encoding="utf-8").read()
+print(re.sub(r"\$\{([A-Z_]+)\}", lambda found: text(found[1]), template))
+'
+filled=$(PYTHONIOENCODING=utf-8 python3 -c "$fill" "$(dirname "$0")/gke_jobset.yaml" "$@")
 if [[ $dry ]]; then
   echo "$filled"
   exit 0

@@ -5,8 +5,10 @@ is the user's own, and is run; `configs/pretrain.py` is the package's too where 
 file in the current folder. Nothing else is imported from there.
 """
 
+import contextlib
 import difflib
 import importlib.util
+import inspect
 import pathlib
 import re
 import traceback
@@ -32,9 +34,9 @@ def load(path_and_variant: str, overrides: list[str]) -> ConfigDict:
     values = flags.FlagValues()
     named = f"{file}:{variant}" if variant else str(file)
     arguments = ["mbjax", f"--config={named}", *overrides]
+    base = _base(file, variant)
     # The flags for overrides are defined from these arguments, so they are needed before parsing.
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
-    base = _base(file, variant)
     for argument in overrides:
         name = re.fullmatch(r"--config\.([\w.]+)(=.*)?", argument)
         if name and _get(base, name[1]) is _MISSING:
@@ -43,7 +45,8 @@ def load(path_and_variant: str, overrides: list[str]) -> ConfigDict:
         rest = values(arguments)
         config = values.config
     except (flags.Error, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ConfigError(str(error).strip().splitlines()[-1]) from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(lines[-1]) from None
     if len(rest) > 1:
         raise ConfigError(f"what is {rest[1]!r}? Settings are written --config.name=value")
     return config
@@ -101,24 +104,50 @@ def _hidden(file: pathlib.Path) -> bool:
 
 def _base(file: pathlib.Path, variant: str) -> ConfigDict:
     spec = importlib.util.spec_from_file_location("mbjax_config", file)
+    if spec is None:
+        raise ConfigError(f"{file} is not a Python file; a config file ends in .py")
     module = importlib.util.module_from_spec(spec)
-    try:
+    with _named(file):
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may do
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise ConfigError(
-            f"config file {file.absolute()}: {type(error).__name__}: {error} "
-            f"({last.filename}, line {last.lineno})"
-        ) from error
-    if not hasattr(module, "get_config"):
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
         hides = "; it hides the package's of the same name" if _hidden(file) else ""
         raise ConfigError(
             f"{file.absolute()} is not a config file: it has no get_config(variant){hides}"
         )
+    given = (variant,) if variant else ()
     try:
-        return module.get_config(variant) if variant else module.get_config()
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+        inspect.signature(get_config).bind(*given)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{file} has no variants; leave out ':{variant}'"
+            if variant
+            else f"{file} has variants; write {file}:VARIANT"
+        ) from None
+    with _named(file):
+        config = get_config(*given)
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(f"{file}: get_config gives a {type(config).__name__}, not a ConfigDict")
+    return config
+
+
+@contextlib.contextmanager
+def _named(file):
+    """What goes wrong in a user's config file, with the place in the file where it did."""
+    path = str(file.absolute())
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, SyntaxError) and error.filename == path:
+            lines, reason = [error.lineno], error.msg
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == path]
+            reason = " ".join(str(error).split())
+        if type(error) is ValueError:  # what the file itself says of its variant
+            raise ConfigError(reason) from None
+        where = f"{path}, line {lines[-1]}" if lines else path
+        raise ConfigError(f"{where}: {type(error).__name__}: {reason}") from error
 
 
 def _unknown(config: ConfigDict, dotted: str) -> str:

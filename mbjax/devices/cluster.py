@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 
 _TPU_PORT = 8476
+_MOST_HOSTS = 100_000
 
 
 class NotAllCameUp(ValueError):
@@ -153,20 +154,26 @@ def _slurm(_, environ):
     nodes = expand_hosts(environ["SLURM_STEP_NODELIST"])
     tasks = []
     for part in environ.get("SLURM_STEP_TASKS_PER_NODE", "1").split(","):
-        count, times = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part).groups()
-        tasks += [int(count)] * int(times or 1)
-    processes = _number(environ, "SLURM_STEP_NUM_TASKS")
+        found = re.fullmatch(r"(\d{1,6})(?:\(x(\d{1,6})\))?", part)
+        if not found or not nodes:
+            raise ValueError(
+                f"SLURM_STEP_TASKS_PER_NODE is {environ.get('SLURM_STEP_TASKS_PER_NODE')!r} and "
+                f"SLURM_STEP_NODELIST {environ['SLURM_STEP_NODELIST']!r}; srun sets them as in "
+                "'2(x3),1' and 'node[1-4]'"
+            )
+        tasks += [int(found[1])] * int(found[2] or 1)
+    processes = _needed(environ, "SLURM_STEP_NUM_TASKS")
     hosts = tuple(node for node, n in zip(nodes, tasks, strict=False) for _ in range(n))
     visible = environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     shared = max(tasks) > 1 and len(visible) > 1  # tasks of one node that see all its devices
-    job = int(environ.get("SLURM_JOB_ID", "0"))
+    job = _number(environ, "SLURM_JOB_ID") or 0
     return Place(
         f"Slurm job {job}",
         f"{nodes[0]}:{61440 + job % 4096}",  # a port that jobs on one node do not share
         processes,
-        _number(environ, "SLURM_PROCID"),
+        _needed(environ, "SLURM_PROCID"),
         hosts if len(hosts) == processes else (),
-        (_number(environ, "SLURM_LOCALID"),) if shared else None,
+        (_needed(environ, "SLURM_LOCALID"),) if shared else None,
     )
 
 
@@ -182,7 +189,7 @@ def _tpu_variables(_, environ):
         "TPU variables",
         f"{first}:{_TPU_PORT}",
         len(hosts) * slices,
-        process + _number(environ, "TPU_WORKER_ID"),
+        process + _needed(environ, "TPU_WORKER_ID"),
         hosts if slices == 1 else (),
     )
 
@@ -221,7 +228,12 @@ def expand_hosts(names: str) -> list[str]:
             continue
         for part in ranges.split(","):
             low, _, high = part.partition("-")
-            for number in range(int(low), int(high or low) + 1):
+            numbers = range(0)
+            if (low + (high or low)).isdecimal() and len(low + high) < 20:
+                numbers = range(int(low), int(high or low) + 1)
+            if not 0 < len(numbers) <= _MOST_HOSTS:
+                raise ValueError(f"SLURM_STEP_NODELIST is {names!r}; srun writes 'node[1-4],login'")
+            for number in numbers:
                 hosts.append(f"{prefix}{number:0{len(low)}d}{suffix}")
     return hosts
 
@@ -234,6 +246,13 @@ def _number(environ, name, kind=int):
         return kind(text)
     except ValueError:
         raise ValueError(f"{name} is {text!r}; it must be a number") from None
+
+
+def _needed(environ, name):
+    number = _number(environ, name)
+    if number is None:
+        raise ValueError(f"{name} is not set or empty; it must be a number")
+    return number
 
 
 def _first(*values):

@@ -71,6 +71,40 @@ def test_slurm():
     assert cluster.find({}, environ).local_devices is None
 
 
+SLURM = {
+    "SLURM_STEP_NODELIST": "gpu[1-2]",
+    "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_PROCID": "0",
+}
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("SLURM_STEP_TASKS_PER_NODE", "1(x"),
+        ("SLURM_STEP_TASKS_PER_NODE", ""),
+        ("SLURM_STEP_NODELIST", ""),
+        ("SLURM_STEP_NODELIST", "gpu[1-x]"),
+        ("SLURM_STEP_NODELIST", "gpu[1-99999999]"),
+        ("SLURM_STEP_NODELIST", "gpu[3-1]"),
+        ("SLURM_STEP_NUM_TASKS", ""),
+        ("SLURM_STEP_NUM_TASKS", "two"),
+        ("SLURM_PROCID", ""),
+        ("SLURM_JOB_ID", "x"),
+    ],
+)
+def test_variables_of_slurm_that_make_no_sense_are_named(name, value):
+    assert cluster.find({}, SLURM).processes == 2
+    with pytest.raises(ValueError, match=f"{name} (is|not|'')"):
+        cluster.find({}, {**SLURM, name: value})
+
+
+def test_a_tpu_worker_without_a_number_is_named():
+    with pytest.raises(ValueError, match="TPU_WORKER_ID is not set or empty"):
+        cluster.find({}, {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": ""})
+
+
 def test_host_lists_as_slurm_writes_them():
     assert cluster.expand_hosts("a") == ["a"]
     assert cluster.expand_hosts("a,b") == ["a", "b"]

@@ -115,6 +115,62 @@ def test_jobset_has_a_process_for_each_host_and_starts_again_on_status_75():
     assert "${" not in json.dumps(jobset)
 
 
+HOSTILE = (
+    "a&b", 'x"}, evil: {"a": "b', "a: b", "- x", "${ARGUMENTS}", "$(touch ran)",
+    "`touch ran`", "#x", "*x", "line\nbroken: yes", "tab\tx", "\\1", "é😀",
+    "yes", "0x10", "'", "{}", "!!python/x", "|",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain_jobset():
+    return yaml.safe_load(script("gke.sh", GKE, ["--dry-run", "--", *COMMAND]).stdout)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_value_breaks_out_of_its_place_in_the_jobset(plain_jobset, value):
+    arguments = [*COMMAND, value, f"--workdir={value}"]
+    hostile = dict.fromkeys(("IMAGE", "ACCELERATOR", "TOPOLOGY", "CLAIM"), value)
+    done = script("gke.sh", {**GKE, **hostile}, ["--dry-run", "--", *arguments])
+    assert done.returncode == 0, done.stderr
+    filled = yaml.safe_load(done.stdout)
+    pod = filled["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    (container,) = containers(filled)
+    assert container["args"] == arguments
+    assert container["image"] == value
+    assert set(pod["nodeSelector"].values()) == {value}
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == value
+    assert structure(filled) == structure(plain_jobset)
+    assert not (ROOT / "ran").exists()
+
+
+def structure(value):
+    """The keys of a document, without what is under them."""
+    if isinstance(value, dict):
+        return {key: structure(item) for key, item in value.items()}
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return [structure(item) for item in value]
+    return None
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("HOSTS", "4}"),
+        ("HOSTS", "0"),
+        ("CHIPS_PER_HOST", "four"),
+        ("RUN_NAME", "a: b"),
+        ("RUN_NAME", "Mb"),
+        ("IMAGE", "a\x7f"),
+        ("IMAGE", "\udcff"),
+    ],
+)
+def test_values_that_the_jobset_cannot_hold_are_one_line(name, value):
+    done = script("gke.sh", {**GKE, name: value}, ["--dry-run", "--", *COMMAND])
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"gke.sh: {name} ") and done.stderr.count("\n") == 1
+
+
 def test_slurm_signals_before_the_limit_and_requeues():
     text = (LAUNCH / "slurm.sbatch").read_text()
     options = dict(re.findall(r"#SBATCH --([\w-]+)=?(\S*)", text))
