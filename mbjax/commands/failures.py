@@ -19,9 +19,9 @@ _PLACE = re.compile(r'(?:"|\s)(/[^"\s]+)')
 def outcome(error: Exception) -> tuple[int, str] | None:
     """(exit status, line) of what ended a command; None for a fault of the program."""
     # Here, since they import JAX, and nothing of this is needed where all goes well.
-    from mbjax.training.preemption import Stopped
+    from mbjax.training.preemption import ProcessLost, Stopped
 
-    if isinstance(error, Stopped):
+    if isinstance(error, Stopped | ProcessLost):
         return error.exit_status, str(error)
     line = line_of(error)
     return None if line is None else (1, f"error: {line}")
@@ -40,15 +40,9 @@ def line_of(error: BaseException) -> str | None:
     if type(error).__name__ == "JaxRuntimeError":
         full = "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
         return f"out of the device's memory: {text[:200]}" if full else None
-    if isinstance(error, ValueError | ImportError) or _is_reported(error):
+    if isinstance(error, ValueError | ImportError):
         return text or type(error).__name__
     return None
-
-
-def _is_reported(error):
-    from mbjax.training.loop import TrainingDiverged
-
-    return isinstance(error, TrainingDiverged)
 
 
 def _of_the_disk(error) -> str | None:

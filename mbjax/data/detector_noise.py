@@ -124,8 +124,3 @@ def add_masks(keys_B: jax.Array, x_BxTxJx3: jax.Array, joint_ratio, frame_ratio)
         return x_TxJx3 * (keep_joint & keep_frame)
 
     return jax.vmap(one_clip)(keys_B, x_BxTxJx3)
-
-
-def row_keys(key: jax.Array, first_row: int, rows: int) -> jax.Array:
-    """One key per row of the global batch, (rows,): a function of the key and the row's number."""
-    return jax.vmap(lambda row: jax.random.fold_in(key, row))(first_row + jnp.arange(rows))

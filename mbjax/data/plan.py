@@ -11,6 +11,8 @@ import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -187,7 +189,7 @@ class _PerClass:
     """Batches of m records of each of some classes, neighbours in the batch; drawn anew each step.
 
     Classes of a batch are distinct; so are records of a class where it has m of them, and where it
-    has fewer each comes as often as any other, give or take one.
+    has fewer each comes as often as any other, up to one.
     """
 
     def __init__(self, source: Source, seed: int):
@@ -229,3 +231,8 @@ class _PerClass:
 def row_generator(seed: int, step: int) -> np.random.Generator:
     """The host's random numbers of one step, for the whole global batch; cut rows afterwards."""
     return np.random.Generator(np.random.Philox(key=[seed & 0xFFFFFFFFFFFFFFFF, step]))
+
+
+def row_keys(key: jax.Array, first_row: int, rows: int) -> jax.Array:
+    """One key per row of the global batch, (rows,): a function of the key and the row's number."""
+    return jax.vmap(lambda row: jax.random.fold_in(key, row))(first_row + jnp.arange(rows))

@@ -1,7 +1,7 @@
-"""What the makers publish of the chips that a run may be planned for.
+"""What the makers publish of the chips that a run is planned for or measured on.
 
 Sources: Google's pages on TPU v5e, v5p and v6e (docs.cloud.google.com/tpu/docs/v5e, /v5p, /v6e, as
-of 2026). Rates are peaks, dense.
+of 2026); NVIDIA's data sheets. Rates are peaks, dense.
 """
 
 import dataclasses
@@ -39,6 +39,22 @@ CHIPS = {
     # Its page gives no network rate; that of v5e is the lower bound taken here.
     "v6e": Chip("TPU v6 lite", 32 * GIB, 918, 1638, 800, 3.125, 256, _FLAT),
 }  # fmt: skip
+
+
+# The dense bfloat16 peak, in TFLOP/s, of chips that no topology is known of.
+_PEAK_TFLOPS = {
+    "NVIDIA H200": 989, "NVIDIA H100 80GB HBM3": 989, "NVIDIA H100 PCIe": 756,
+    "NVIDIA A100-SXM4-80GB": 312, "NVIDIA A100-SXM4-40GB": 312, "Tesla V100-SXM2-16GB": 125,
+    "TPU v4": 275, "TPU v5e": 197, "TPU v5p": 459, "TPU v6e": 918,
+}  # fmt: skip
+
+
+def peak_tflops(kind: str) -> float:
+    """The dense bfloat16 peak of a device, in TFLOP/s; 0 where it is not known.
+
+    kind: as JAX names it (`device.device_kind`).
+    """
+    return _PEAK_TFLOPS.get(kind) or next((c.tflops for c in CHIPS.values() if c.kind == kind), 0)
 
 
 def find(topology: str) -> Chip:

@@ -23,8 +23,19 @@ _TPU_PORT = 8476
 _MOST_HOSTS = 100_000
 
 
-class NotAllCameUp(ValueError):
+class ProcessesMissing(ValueError):
     """Processes of the run are missing, or do not agree about it."""
+
+
+class Ended(Exception):
+    """A run that ends before its plan does; exit_status: that of the process."""
+
+    exit_status = 1
+
+
+class EndedTogether(Ended):
+    """All processes of the run raise it at the same step, so each may wait for the others' part of
+    what is left."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +60,16 @@ class Place:
 
 @contextlib.contextmanager
 def joined(flags: Mapping, say: Callable[[str], None] = lambda text: None):
-    """`start`, and a leave that does not wait in vain where this process fails alone."""
+    """`start`; leaves without waiting for the others when this process fails alone."""
     place = start(flags)
     if place.processes > 1 and place.process == 0:
         say(f"{place.found_by}: {place.processes} processes, on {_hosts_of(place)}")
     try:
         yield place
     except BaseException as error:
-        if place.processes > 1 and not getattr(error, "on_all_processes", False):
+        if place.processes > 1 and not isinstance(error, EndedTogether):
             # JAX would wait for the others at exit; those notice that this one is gone.
-            atexit.register(_leave, getattr(error, "exit_status", 1))
+            atexit.register(_leave, error.exit_status if isinstance(error, Ended) else 1)
         raise
 
 
@@ -77,7 +88,7 @@ def start(flags: Mapping, environ: Mapping = os.environ) -> Place:
     """Finds the place, meets the other processes and joins them into one JAX run.
 
     flags: coordinator, num_processes, process_id, init_timeout, each possibly None. Raises
-    ValueError for a setting that does not fit, NotAllCameUp within the timeout.
+    ValueError for a setting that does not fit, ProcessesMissing within the timeout.
     """
     place = find(flags, environ)
     if place.processes == 1:
@@ -263,7 +274,7 @@ def _first(*values):
 
 
 def meet(place: Place, timeout: float) -> tuple[str, ...]:
-    """The host of each process, once all are here; NotAllCameUp, with their names, otherwise.
+    """The host of each process, once all are here; ProcessesMissing, with their names, otherwise.
 
     JAX waits for the others too, but says only DEADLINE_EXCEEDED and aborts the process. Process 0
     listens at the coordinator's address, which is free again afterwards; the others tell it who
@@ -284,7 +295,7 @@ def _gather(place, deadline, timeout):
     try:
         listener = socket.create_server(("", port), family=family, dualstack_ipv6=both)
     except OSError as error:
-        raise NotAllCameUp(
+        raise ProcessesMissing(
             f"process 0 cannot listen at port {port} of {here[0]}: {error.strerror}; "
             "give --coordinator another port"
         ) from None
@@ -302,15 +313,15 @@ def _gather(place, deadline, timeout):
                     problem = _who_is_missing(place, here, timeout)
                 continue
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # something else that knocks at open ports
+                continue  # not one of our processes
             if count != place.processes:
                 problem = (
-                    f"process {number} on {host} was told of {count} processes, process 0 of "
+                    f"process {number} on {host} expects {count} processes, process 0 expects "
                     f"{place.processes}; start all with the same --num-processes"
                 )
             elif number in here and not (number in connections and _gone(connections[number])):
                 problem = f"two processes have the id {number}: on {here[number]} and on {host}"
-            # Where an id came twice the second is told too, in its own connection.
+            # Where an id came twice the second gets the answer too, in its own connection.
             connections[number if number not in connections else -len(here)] = connection
             here[number] = host
         hosts = [host for _, host in sorted(here.items())]
@@ -322,7 +333,7 @@ def _gather(place, deadline, timeout):
                 # They close first: a port whose closing we began would stay taken for a while.
                 connection.recv(1)
     if problem:
-        raise NotAllCameUp(problem)
+        raise ProcessesMissing(problem)
     return tuple(hosts)
 
 
@@ -353,9 +364,9 @@ def _report_to_first(place, deadline, timeout):
             time.sleep(0.2)
             continue
         if problem:
-            raise NotAllCameUp(problem)
+            raise ProcessesMissing(problem)
         return tuple(hosts)
-    raise NotAllCameUp(
+    raise ProcessesMissing(
         f"{place.name(place.process)} found no process 0 at {place.coordinator} within "
         f"{timeout:g} s ({reason}); is {place.name(0)} running, and the port open between hosts?"
     )

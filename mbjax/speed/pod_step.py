@@ -3,7 +3,6 @@
 The TPU compiler (libtpu) runs on any machine and knows each slice's chips, links and memory.
 """
 
-import functools
 import importlib.util
 import os
 import re
@@ -63,22 +62,14 @@ class PodStep:
     """One source's training step, to be compiled for a mesh at any batch size."""
 
     def __init__(self, config, devices, source_name: str = "", frames: int = 0):
-        from mbjax.data.detector_noise import DetectionNoise
         from mbjax.devices import sharding
-        from mbjax.tasks.pretrain import task as pretrain
+        from mbjax.speed.one_source import OneSource, clips_and_frames
 
-        kinds = {name: source.kind for name, source in config.sources.items()}
-        name = source_name or next((n for n, kind in kinds.items() if kind == "3d"), None)
-        if name not in kinds:
-            raise ValueError(f"no source {name!r}; there are: {', '.join(kinds)}")
-        self.config, self.source = config, name
-        self.frames = frames or config.sources[name].frames or config.model.maxlen
-        config.model.maxlen = max(config.model.maxlen, self.frames)
+        self.config = config
+        self._source = OneSource(config, source_name, frames, made_up=True)
+        self.source = self._source.name
+        _, self.frames = clips_and_frames(self._source.batch_shapes(1))
         self.mesh = sharding.make_mesh(config.fsdp, devices)
-        noise = DetectionNoise.load(config.noise_table or None)
-        loss = pretrain.loss_3d if kinds[name] == "3d" else pretrain.loss_2d
-        self._loss = functools.partial(loss, config, config.sources[name], noise)
-        self._field = "pose" if kinds[name] == "3d" else "keypoints"
 
     @property
     def smallest_batch(self) -> int:
@@ -87,29 +78,13 @@ class PodStep:
     def compile(self, batch_size: int):
         """The compiled step; DoesNotFit where the compiler runs out of the chip's memory."""
         import jax
-        import jax.numpy as jnp
 
-        from mbjax.data.plan import Plan, Source
-        from mbjax.devices import sharding
-        from mbjax.tasks.pretrain import task as pretrain
-        from mbjax.training import loop, step
-        from mbjax.training.task import TrainSource
+        from mbjax.training.step import prepared
 
-        config = self.config
-        sharding.check_batch(batch_size, self.mesh, config.accumulate)
-        source = TrainSource(range(batch_size), self._loss, batch_size)
-        task = pretrain.bare_task(config, {self.source: source})
-        plan = Plan([Source(self.source, batch_size, batch_size)], config.seed, config.epochs)
-        optimizer, _ = task.optimizer(plan)
-        graphdef, fresh = loop.make_state(task, optimizer, config.seed)
-        abstract = jax.eval_shape(fresh)
-        one = step.make_step(
-            graphdef, source, optimizer, config.seed, plan.total_steps, config.accumulate
-        )
-        shape = (batch_size, self.frames, config.model.num_joints, 3)
-        batch = {self._field: jax.ShapeDtypeStruct(shape, jnp.float32)}
+        run = prepared(self._source.task(batch_size), self._source.settings(), self.mesh)
+        batch = self._source.batch_shapes(batch_size)
         try:
-            return step.compiled_step(one, self.mesh, abstract).lower(abstract, batch).compile()
+            return run.steps[self.source].lower(run.abstract, batch).compile()
         except jax.errors.JaxRuntimeError as error:
             needed = memory_needed(str(error))
             if needed is None:

@@ -4,29 +4,16 @@ Model FLOPs are counted from the sizes (matrix products of the network, forward 
 three times forward); work that is not the network's (corruption, recomputation) does not count.
 """
 
-import functools
 import time
 from collections.abc import Callable
 
 import jax
-import numpy as np
 
-from mbjax.data.feed import ClipLoader, device_batches, host_batches, to_devices
-from mbjax.data.plan import Plan, Source
-from mbjax.data.records import RecordReader
-from mbjax.devices import sharding
+from mbjax.data.feed import device_batches, host_batches, to_devices
+from mbjax.devices import chips, sharding
 from mbjax.models.dstformer import DSTformerConfig
-from mbjax.tasks.pretrain import task as pretrain
-from mbjax.training import loop
-from mbjax.training.task import TrainSource
-
-# Dense bfloat16 peak in TFLOP/s, as the makers publish them; device_kind as JAX names it.
-_PEAK_TFLOPS = {
-    "NVIDIA H200": 989, "NVIDIA H100 80GB HBM3": 989, "NVIDIA H100 PCIe": 756,
-    "NVIDIA A100-SXM4-80GB": 312, "NVIDIA A100-SXM4-40GB": 312, "Tesla V100-SXM2-16GB": 125,
-    "TPU v4": 275, "TPU v5 lite": 197, "TPU v5e": 197, "TPU v5p": 459, "TPU v5": 459,
-    "TPU v6 lite": 918, "TPU v6e": 918,
-}  # fmt: skip
+from mbjax.speed.one_source import OneSource, clips_and_frames
+from mbjax.training.step import prepared
 
 
 def forward_flops(network: DSTformerConfig, frames: int) -> float:
@@ -54,12 +41,11 @@ def run(
     config, frames: int, steps: int, only: str | None, peak_tflops: float,
     say: Callable[[str], None],
 ) -> dict:  # fmt: skip
-    """The report of a pretraining config at clips of `frames`, timed over `steps` steps.
+    """The report of a config at clips of `frames` (pretraining's alone), timed over `steps` steps.
 
     only: one of step, input, both. peak_tflops: of the device, 0 for the known ones. config: its
     maxlen may grow. ValueError where the batch does not divide.
     """
-    config.model.maxlen = max(config.model.maxlen, frames)
     mesh = sharding.make_mesh(config.fsdp)
     sharding.check_batch(config.batch_size, mesh, config.accumulate)
     bench = _Bench(config, mesh, frames, steps)
@@ -70,7 +56,7 @@ def run(
             report[name] = part()
             say(_line(name, report[name]))
     if "step" in report:
-        peak = peak_tflops or _PEAK_TFLOPS.get(report["device"], 0)
+        peak = peak_tflops or chips.peak_tflops(report["device"])
         if peak:
             share = report["step"]["model_tflops_per_s"] / (peak * mesh.size)
             report["step"]["share_of_peak"] = share
@@ -88,18 +74,20 @@ def run(
 
 class _Bench:
     def __init__(self, config, mesh, frames, steps):
-        self.config, self.mesh, self.frames, self.steps = config, mesh, frames, steps
+        self.config, self.mesh, self.steps = config, mesh, steps
+        source = OneSource(config, frames=frames)
         self.network = DSTformerConfig(**config.model)
         self.sharding = sharding.batch_sharding(mesh)
-        # The first 3D source that has a folder; without one, the sample corpus.
-        candidates = [name for name, s in config.sources.items() if s.kind == "3d"]
-        self.name = next((n for n in candidates if config.sources[n].dir), candidates[0])
-        self.folder = config.sources[self.name].dir or "sample:motion3d"
-        self.loader = ClipLoader(RecordReader(self.folder, "train"), ["pose"], frames)
-        # Long enough for any timing; the benchmark stops when it has seen enough.
-        source = Source("bench", len(self.loader), config.batch_size, 0, 10_000_000)
-        self.plan = Plan([source], config.seed, 1)
-        self._compiled = None
+        self.name, self.folder, self.loaders = (
+            source.name,
+            source.folder,
+            {source.name: source.load},
+        )
+        rows = len(sharding.local_rows(self.sharding, config.batch_size))
+        self.rows = source.rows(rows)
+        self.clips, self.frames = clips_and_frames(source.batch_shapes(config.batch_size))
+        self.run = prepared(source.task(config.batch_size), source.settings(), mesh)
+        self._state = None
 
     def setting(self):
         return {
@@ -112,32 +100,15 @@ class _Bench:
         }
 
     def _step(self):
-        """The compiled training step and a fresh state, with the release's 3D loss."""
-        if self._compiled is None:
-            config = self.config
-            noise = pretrain.detector_noise.DetectionNoise.load(config.noise_table or None)
-            source = TrainSource(
-                self.loader,
-                functools.partial(pretrain.loss_3d, config, config.sources[self.name], noise),
-                config.batch_size,
-            )
-            task = pretrain.bare_task(config, {"bench": source})
-            optimizer, _ = task.optimizer(self.plan)
-            graphdef, fresh = loop.make_state(task, optimizer, config.seed)
-            abstract = jax.eval_shape(fresh)
-            step = loop.make_step(
-                graphdef, source, optimizer, config.seed, self.plan.total_steps, config.accumulate
-            )
-            state = jax.jit(fresh, out_shardings=sharding.state_sharding(abstract, self.mesh))()
-            self._compiled = loop.compiled_step(step, self.mesh, abstract), state
-        return self._compiled
+        """The compiled training step and a state."""
+        if self._state is None:
+            self._state = self.run.new_state()
+        return self.run.steps[self.name], self._state
 
     def step(self):
         """The step alone, on one batch that stays on the device."""
         step, state = self._step()
-        rows = len(sharding.local_rows(self.sharding, self.config.batch_size))
-        pose = np.random.default_rng(0).normal(size=(rows, self.frames, 17, 3)).astype(np.float32)
-        batch = to_devices({"pose": pose}, self.sharding, self.config.batch_size)
+        batch = to_devices(self.rows, self.sharding, self.config.batch_size)
         begun = time.perf_counter()
         state, metrics = step(state, batch)
         jax.block_until_ready(metrics)
@@ -147,8 +118,8 @@ class _Bench:
             state, metrics = step(state, batch)
         jax.block_until_ready((state, metrics))
         seconds = (time.perf_counter() - begun) / self.steps
-        self._compiled = step, state
-        flops = 3 * forward_flops(self.network, self.frames) * self.config.batch_size
+        self._state = state
+        flops = 3 * forward_flops(self.network, self.frames) * self.clips
         return {
             **self._rate(seconds),
             "compile_s": round(compile_s, 1),
@@ -158,7 +129,7 @@ class _Bench:
     def input(self):
         """Reading, decoding, checking and stacking alone: at least a second of it."""
         batches = host_batches(
-            self.plan, {"bench": self.loader}, self.sharding, 0, self.config.feed_threads, 4
+            self.run.plan, self.loaders, self.sharding, 0, self.config.feed_threads, 4
         )
         next(batches)
         begun, count = time.perf_counter(), 0
@@ -171,7 +142,7 @@ class _Bench:
         """As in training: each step on a batch of its own."""
         step, state = self._step()
         batches = device_batches(
-            self.plan, {"bench": self.loader}, self.sharding, threads=self.config.feed_threads
+            self.run.plan, self.loaders, self.sharding, threads=self.config.feed_threads
         )
         state, metrics = step(state, next(batches)[1])
         jax.block_until_ready(metrics)
@@ -180,7 +151,7 @@ class _Bench:
             state, metrics = step(state, next(batches)[1])
         jax.block_until_ready((state, metrics))
         seconds = (time.perf_counter() - begun) / self.steps
-        self._compiled = step, state
+        self._state = state
         return self._rate(seconds)
 
     def _rate(self, seconds):

@@ -16,6 +16,8 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from mbjax.devices.cluster import EndedTogether
+
 FOLDER = "checkpoints"
 # Old checkpoints are renamed into here before they are deleted: a process that is killed while it
 # deletes leaves no half of one among the others.
@@ -164,7 +166,7 @@ class Checkpoints:
 
     def __exit__(self, kind, error, trace):
         """Waits for what was begun, but not where the other processes may be gone."""
-        together = error is None or getattr(error, "on_all_processes", False)
+        together = error is None or isinstance(error, EndedTogether)
         if together or jax.process_count() == 1:
             self.wait()
             self.close()

@@ -1,4 +1,4 @@
-"""Being told to stop: signals, the same step for all processes, and the exit statuses for it."""
+"""Preemption: signals, agreement of all processes on one step, and exit statuses."""
 
 import contextlib
 import os
@@ -9,43 +9,40 @@ from collections.abc import Callable
 import jax
 from jax.experimental import multihost_utils
 
+from mbjax.devices.cluster import Ended, EndedTogether
+
 # Exit status of a run that was told to stop and saved: start it again and it continues.
 EXIT_START_AGAIN = 75
 
 
-class Stopped(Exception):
-    """The run was asked to stop by a signal, and has saved."""
-
-    # Raised by all at the same step, so that each may wait for the others' part of what is left.
-    on_all_processes = True
+class Stopped(EndedTogether):
+    """A signal stopped the run, which has saved."""
 
     def __init__(self, step: int, signal_number: int = signal.SIGTERM):
         super().__init__(f"stopped at step {step}, saved; start it again to continue")
         self.exit_status = 130 if signal_number == signal.SIGINT else EXIT_START_AGAIN
 
 
-class OthersLost(Stopped):
+class ProcessLost(Ended):
     """Another process of the run went away; this one cannot go on, and has not saved."""
 
-    on_all_processes = False
+    exit_status = EXIT_START_AGAIN
 
     def __init__(self, when: str, error: Exception):
         reason = " ".join(str(error).split())[:160]
-        Exception.__init__(
-            self,
+        super().__init__(
             f"after {when} process {jax.process_index()} of {jax.process_count()} lost "
             f"another one ({reason}); start all again, they continue from the last checkpoint",
         )
-        self.exit_status = EXIT_START_AGAIN
 
 
-# What the collectives of CPU, GPU and TPU say of a process at the other end that is gone.
+# In the errors of the collectives of CPU, GPU and TPU where a process at the other end is gone.
 _LOST = re.compile(r"gloo|nccl|UNAVAILABLE|heartbeat|socket closed|connection (reset|closed)", re.I)
 
 
 @contextlib.contextmanager
-def others_lost(when: Callable[[], str]):
-    """Turns what the collectives raise when another process dies into OthersLost.
+def lost_processes_reported(when: Callable[[], str]):
+    """Turns what the collectives raise when another process dies into ProcessLost.
 
     when: () -> what was reached, for the message.
     """
@@ -53,12 +50,12 @@ def others_lost(when: Callable[[], str]):
         yield
     except (ValueError, RuntimeError) as error:
         if jax.process_count() > 1 and _LOST.search(str(error)):
-            raise OthersLost(when(), error) from error
+            raise ProcessLost(when(), error) from error
         raise
 
 
 class StopRequest:
-    """Whether the run should stop after the step it is at; asked once per step.
+    """Whether the run should stop after the step it is at; to be asked once per step.
 
     Alone: after SIGTERM or SIGINT. As one of several processes: a signal to any of them makes all
     stop at the same step, on which JAX's preemption service agrees in the background. It listens
@@ -67,15 +64,15 @@ class StopRequest:
 
     def __init__(self):
         self._caught: list[int] = []
-        # From 0 in every start: the service begins there too, so that a signal that came before
-        # the first question is not missed.
+        # From 0 in every start, as in the service: a signal before the first step counts too.
         self._asked = 0
 
     @property
     def signal_number(self) -> int:
         return self._caught[0] if self._caught else signal.SIGTERM
 
-    def here(self) -> bool:
+    def stops_now(self) -> bool:
+        """Whether this step is the run's last; the same for all processes."""
         if not jax.distributed.is_initialized():
             return bool(self._caught)
         self._asked += 1

@@ -1,10 +1,12 @@
 """The training step: one pure function of (state, batch), compiled for a mesh; and a fresh state.
 
-Shapes in names: B rows of a batch. A state is a dict of four entries: params, other (BatchNorm
-statistics), opt_state, step. It is donated to each step and lives where `distributed` puts it.
+`prepared` makes all of it from a task, for whoever trains, measures or compiles. Shapes in names:
+B rows of a batch. A state is a dict of four entries: params, other (BatchNorm statistics),
+opt_state, step. It is donated to each step and lives where `devices.sharding` puts it.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +14,92 @@ import numpy as np
 import optax
 from flax import nnx
 
-from mbjax.data.detector_noise import row_keys
+from mbjax.data.plan import Plan, row_keys
 from mbjax.devices import sharding
 from mbjax.training.optimizer import names_of
 from mbjax.training.task import Task, TrainSource
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """All of a run that is fixed before its first step.
+
+    schedule: step -> learning rate, for the log. fresh: () -> a new state, to be traced.
+    abstract: its arrays' shapes and types; shardings: where they live on the mesh. steps: by
+    source, (state, batch) -> (state, metrics), compiled when first called.
+    """
+
+    task: Task
+    plan: Plan
+    mesh: jax.sharding.Mesh
+    schedule: optax.Schedule
+    graphdef: nnx.GraphDef
+    fresh: Callable[[], dict]
+    abstract: dict
+    shardings: dict
+    steps: Mapping[str, Callable]
+
+    def new_state(self) -> dict:
+        """The state before the first step, on the mesh, with the task's initial parameters."""
+        state = jax.jit(self.fresh, out_shardings=self.shardings)()
+        if self.task.initial:
+            initial = self.task.initial(_whole_params(self.fresh))
+            state["params"] = _placed(initial, self.shardings["params"])
+        return state
+
+    def targets(self) -> dict:
+        """The state's abstract arrays with their shardings, for restoring."""
+        return jax.tree.map(
+            lambda leaf, leaf_sharding: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=leaf_sharding
+            ),
+            self.abstract,
+            self.shardings,
+        )
+
+
+def prepared(task: Task, config, mesh) -> Prepared:
+    """Plan, optimizer, state and steps of a task on a mesh; ValueError for a batch size that does
+    not divide by its devices."""
+    for name, source in task.sources.items():
+        sharding.check_batch(source.batch_size, mesh, config.accumulate, f"{name}: batch_size")
+    plan = make_plan(task, config)
+    optimizer, schedule = task.optimizer(plan)
+    graphdef, fresh = make_state(task, optimizer, config.seed)
+    abstract = jax.eval_shape(fresh)
+    steps = {
+        name: compiled_step(
+            make_step(task, source, graphdef, optimizer, plan, config.accumulate), mesh, abstract
+        )
+        for name, source in task.sources.items()
+    }
+    shardings = sharding.state_sharding(abstract, mesh)
+    return Prepared(task, plan, mesh, schedule, graphdef, fresh, abstract, shardings, steps)
+
+
+def make_plan(task: Task, config) -> Plan:
+    """The plan of a task's sources, in the order of config.pass_order."""
+    sources = [task.sources[name].rows for name in config.pass_order if name in task.sources]
+    return Plan(sources, config.seed, config.epochs, config.order)
+
+
 def make_step(
-    graphdef,
-    source: TrainSource,
-    optimizer,
-    seed: int,
-    total_steps: int,
-    accumulate: int = 1,
-    trainable: Callable[[tuple], bool] | None = None,
+    task: Task, source: TrainSource, graphdef, optimizer, plan: Plan, accumulate: int = 1
 ) -> Callable:
     """(state, batch) -> (state, metrics), a pure function of the two.
 
-    Randomness comes from (seed, step, global row). accumulate: how many slices of the batch are
-    passed through the network one after another, the gradient being their mean. trainable: as in
-    `Task`; no gradient is computed for the other parameters.
+    Randomness comes from (the plan's seed, step, global row). accumulate: how many slices of the
+    batch are passed through the network one after another, the gradient being their mean. No
+    gradient is computed for parameters that the task does not train.
     """
 
     def frozen_stopped(params):
-        if trainable is None:
+        if task.trainable is None:
             return params
         return jax.tree.map_with_path(
-            lambda path, leaf: leaf if trainable(names_of(path)) else jax.lax.stop_gradient(leaf),
+            lambda path, leaf: (
+                leaf if task.trainable(names_of(path)) else jax.lax.stop_gradient(leaf)
+            ),
             params,
         )
 
@@ -53,9 +114,9 @@ def make_step(
         return grads, other, {"loss": total, **terms}
 
     def step(state, batch):
-        key = jax.random.fold_in(jax.random.key(seed), state["step"])
+        key = jax.random.fold_in(jax.random.key(plan.seed), state["step"])
         keys_B = row_keys(key, 0, source.batch_size)
-        progress = state["step"] / total_steps
+        progress = state["step"] / plan.total_steps
         if accumulate == 1:
             grads, other, metrics = gradient(
                 state["params"], state["other"], batch, keys_B, progress
@@ -120,12 +181,12 @@ def make_state(task: Task, optimizer, seed: int) -> tuple[nnx.GraphDef, Callable
     return graphdef, fresh
 
 
-def whole_params(fresh) -> dict:
+def _whole_params(fresh) -> dict:
     """A fresh state's parameters as numpy arrays, on every host the same."""
     return jax.tree.map(np.asarray, jax.jit(lambda: fresh()["params"])())
 
 
-def placed(params, shardings):
+def _placed(params, shardings):
     """Host arrays, the same on every host, as arrays of the mesh."""
     return jax.tree.map(
         lambda array, leaf_sharding: jax.make_array_from_callback(

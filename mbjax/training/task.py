@@ -1,32 +1,30 @@
 """A task: which data, which network, which loss, which evaluation. `training.loop` runs any."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import optax
 from flax import nnx
 
-from mbjax.data.plan import Plan
+from mbjax.data.plan import Plan, Source
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSource:
     """One source of training batches and what is done with them.
 
-    load: (records, rows, generator) -> {name: (rows, ...) array}, and len(load) records.
-    loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys are one per row,
-    progress runs from 0 to 1 over the training. labels, per_class: for batches of per_class
-    records of each of some classes, see `data.plan.Source`.
+    rows: which records fill which rows of which step. load: (records, rows, generator) -> {name:
+    (rows, ...) array}. loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys
+    are one per row, progress runs from 0 to 1 over the training.
     """
 
+    rows: Source
     load: Callable
     loss: Callable
-    batch_size: int
-    from_epoch: int = 0
-    steps_per_epoch: int = 0
-    until_epoch: int = 0
-    labels: Sequence[int] = ()
-    per_class: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        return self.rows.batch_size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The work folder of a run: whose it is, and that all processes see the same one."""
+"""The work folder of a run: which run owns it, and that all processes see the same one."""
 
 import json
 import os

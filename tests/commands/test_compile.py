@@ -125,11 +125,11 @@ def test_the_real_compiler_for_sixteen_chips(monkeypatch):
     # The gradients once, although there are two slices: the sum is behind the loop.
     from mbjax.devices import sharding
     from mbjax.tasks.pretrain import task as pretrain
-    from mbjax.training import loop
+    from mbjax.training.step import make_plan, make_state
 
     task = pretrain.make_task(config)
-    optimizer, _ = task.optimizer(loop.make_plan(task, config))
-    _, fresh = loop.make_state(task, optimizer, 0)
+    optimizer, _ = task.optimizer(make_plan(task, config))
+    _, fresh = make_state(task, optimizer, 0)
     import jax
 
     parameters = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(fresh)["params"]))

@@ -11,11 +11,13 @@ from flax import nnx
 from mbjax.convert import names, params, twin
 from mbjax.convert import read as source
 from mbjax.convert import write as target
+from mbjax.data.plan import Plan, Source
 from mbjax.models.dstformer import DSTformer
 from mbjax.pose import losses
-from mbjax.training import loop, optimizer
+from mbjax.training import optimizer
 from mbjax.training.checkpoint import Checkpoints
-from mbjax.training.task import TrainSource
+from mbjax.training.step import make_step
+from mbjax.training.task import Task, TrainSource
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
 
@@ -30,11 +32,12 @@ def training():
     def loss(model, batch, keys, progress):
         return losses.pose_loss(model(batch["x"]), batch["gt"], WEIGHTS)
 
-    rows = TrainSource(load=None, loss=loss, batch_size=4)
+    rows = TrainSource(Source("golden", 32, 4), load=None, loss=loss)
     model = nnx.eval_shape(lambda: DSTformer(start.config, rngs=nnx.Rngs(0)))
     graphdef, _, _ = nnx.split(model, nnx.Param, ...)
     adamw = optimizer.adamw(lambda step: 5e-4, 0.01)
-    step = loop.make_step(graphdef, rows, adamw, seed=0, total_steps=8)
+    task = Task("golden", None, {"golden": rows}, optimizer=None, describe={})
+    step = make_step(task, rows, graphdef, adamw, Plan([rows.rows], seed=0, epochs=1))
     state = {
         "params": start.params, "other": {}, "opt_state": adamw.init(start.params),
         "step": np.int32(0),

@@ -4,19 +4,20 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbjax.data import augment, detector_noise
+from mbjax.data import augment
+from mbjax.data.plan import row_keys
 from mbjax.pose import skeleton
 
 MOTION = np.random.default_rng(0).normal(size=(6, 9, 17, 3)).astype(np.float32)
 
 
 def keys(seed=0):
-    return detector_noise.row_keys(jax.random.key(seed), 0, len(MOTION))
+    return row_keys(jax.random.key(seed), 0, len(MOTION))
 
 
 def test_mirror_flips_whole_clips_about_half_of_them():
     many = jnp.tile(MOTION[:1], (400, 1, 1, 1))
-    mirrored = augment.random_mirror(detector_noise.row_keys(jax.random.key(0), 0, 400), many)
+    mirrored = augment.random_mirror(row_keys(jax.random.key(0), 0, 400), many)
     same = np.isclose(mirrored, many).all((1, 2, 3))
     flipped = np.isclose(mirrored, skeleton.mirror(many)).all((1, 2, 3))
     assert (same ^ flipped).all()

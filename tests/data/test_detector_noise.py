@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from mbjax.data import detector_noise
+from mbjax.data.plan import row_keys
 
 NOISE = detector_noise.DetectionNoise.load()
 
 
 def keys(rows, seed=0):
-    return detector_noise.row_keys(jax.random.key(seed), 0, rows)
+    return row_keys(jax.random.key(seed), 0, rows)
 
 
 def test_upsampling_agrees_with_reference(golden):
@@ -80,7 +81,7 @@ def test_a_row_depends_on_its_number_alone():
     """A larger batch, or a row's part of it, gives every row what it had."""
     x = jnp.zeros((6, 9, 17, 2))
     whole = detector_noise.add_noise(keys(6), x, NOISE)
-    part = detector_noise.add_noise(detector_noise.row_keys(jax.random.key(0), 4, 2), x[4:], NOISE)
+    part = detector_noise.add_noise(row_keys(jax.random.key(0), 4, 2), x[4:], NOISE)
     np.testing.assert_array_equal(whole[4:], part)
 
 

@@ -7,12 +7,13 @@ import pytest
 from mbjax.cli import main
 from mbjax.data import detector_noise
 from mbjax.data.detector_noise_fit import fit
+from mbjax.data.plan import row_keys
 
 
 def drawn_from(noise, clips, frames):
     """Pairs made with a known table: every frame a key frame, so that none is interpolated."""
     table = detector_noise.DetectionNoise(**{**vars(noise), "num_keyframes": frames})
-    keys = detector_noise.row_keys(jax.random.key(3), 0, clips)
+    keys = row_keys(jax.random.key(3), 0, clips)
     true = np.random.default_rng(0).uniform(-1, 1, (clips, frames, 17, 2)).astype(np.float32)
     return np.asarray(detector_noise.add_noise(keys, true, table)), true
 

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from mbjax.devices import cluster
-from mbjax.devices.cluster import NotAllCameUp, Place
+from mbjax.devices.cluster import Place, ProcessesMissing
 
 
 def test_alone_where_nothing_says_otherwise():
@@ -164,7 +164,7 @@ def meet_all(places, timeout=20.0):
     def one(place):
         try:
             return cluster.meet(place, timeout)
-        except NotAllCameUp as error:
+        except ProcessesMissing as error:
             return str(error)
 
     with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
@@ -192,7 +192,7 @@ def test_without_process_0_the_others_say_so(address):
 
 def test_processes_that_disagree_are_told(address):
     first = Place("test", address, 3, 0)
-    for other, message in ((1, "two processes have the id 1"), (2, "was told of 2 processes")):
+    for other, message in ((1, "two processes have the id 1"), (2, "expects 2 processes")):
         second = Place("test", address, 3 if other == 1 else 2, 1)
         third = dataclasses.replace(second, processes=3)
         results = meet_all([first, second, third], timeout=2.0)

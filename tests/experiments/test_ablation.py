@@ -6,7 +6,7 @@ import pytest
 from mbjax import configuration
 from mbjax.cli import main
 from mbjax.experiments import ablation, ablation_suites
-from mbjax.training import loop
+from mbjax.training import loop, session
 from mbjax.training.workdir import claim_workdir
 
 REAL = ablation_suites.Corpora("H", "A", "P", "I")
@@ -96,7 +96,7 @@ def trainings(monkeypatch):
             for step in (1, 2):
                 row = {"kind": "evaluate", "step": step, "mpjpe_mm": error + 2 - step}
                 file.write(json.dumps(row) + "\n")
-        return loop.Result({}, None, 2, {"mpjpe_mm": error, "p_mpjpe_mm": error / 2}, 0.0)
+        return session.Result({}, None, 2, {"mpjpe_mm": error, "p_mpjpe_mm": error / 2}, 0.0)
 
     monkeypatch.setattr(loop, "run", run)
     return begun

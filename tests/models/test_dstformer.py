@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.recipes.settings import GOLDEN
 
 from mbjax.models.dstformer import DSTformer, DSTformerConfig, count_parameters
+from tests.recipes.settings import GOLDEN
 
 SMALL = DSTformerConfig(dim_feat=16, dim_rep=8, depth=2, num_heads=2, maxlen=9)
 

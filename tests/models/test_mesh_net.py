@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.recipes.settings import GOLDEN
 
 import mbjax
 from mbjax.body.model import RegressedJoints
 from mbjax.models import mesh
 from mbjax.tasks.mesh import losses as mesh_losses
 from tests.recipes import body as body_recipes
+from tests.recipes.settings import GOLDEN
 
 LOSSES = {
     "joint": "3d_pos", "scale": "3d_scale", "velocity": "3d_velocity", "limb_variance": "lv",

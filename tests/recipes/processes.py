@@ -19,6 +19,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from mbjax import configuration
+from mbjax.data.plan import Source
 from mbjax.devices import cluster, sharding
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import loop, preemption
@@ -96,7 +97,7 @@ def _child(environment, devices, function, args, log):
         with cluster.joined(flags):
             function(*args)
         status = 0
-    except preemption.Stopped as stopped:
+    except (preemption.Stopped, preemption.ProcessLost) as stopped:
         print(stopped)
         status = stopped.exit_status
     except Exception as error:  # noqa: BLE001  for whoever reads the log
@@ -184,7 +185,11 @@ def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", mo
         return Task(
             name="small",
             make_model=lambda rngs: _Small(more, rngs),
-            sources={"numbers": TrainSource(_Numbers(pause), loss, 8, 0, config.steps)},
+            sources={
+                "numbers": TrainSource(
+                    Source("numbers", 1000, 8, 0, config.steps), _Numbers(pause), loss
+                )
+            },
             optimizer=lambda plan: (optax.adamw(1e-2), lambda step: 1e-2),
             describe={"kind": "small"},
         )

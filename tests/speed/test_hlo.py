@@ -11,7 +11,7 @@ from mbjax import configuration
 from mbjax.devices import sharding
 from mbjax.speed import hlo
 from mbjax.tasks.pretrain import task as pretrain
-from mbjax.training import loop
+from mbjax.training.step import prepared
 
 # Shortened from programs of the TPU and CPU compilers.
 TEXT = """HloModule jit_step, is_scheduled=true
@@ -56,18 +56,12 @@ def compiled(*settings):
     """Collectives of the whole step, with mirror, camera, scale, noise, masks; its parameters."""
     config = configuration.load("configs/pretrain.py:tiny", [*SETTINGS, *settings])
     task = pretrain.make_task(config)
-    plan = loop.make_plan(task, config)
-    optimizer, _ = task.optimizer(plan)
-    graphdef, fresh = loop.make_state(task, optimizer, 0)
-    mesh = sharding.make_mesh(config.fsdp)
-    abstract = jax.eval_shape(fresh)
-    source = task.sources["motion"]
-    step = loop.make_step(graphdef, source, optimizer, 0, plan.total_steps, config.accumulate)
+    run = prepared(task, config, sharding.make_mesh(config.fsdp))
     batch = {"pose": jax.ShapeDtypeStruct((32, FRAMES, JOINTS, 3), jnp.float32)}
-    program = loop.compiled_step(step, mesh, abstract).lower(abstract, batch)
+    program = run.steps["motion"].lower(run.abstract, batch)
     # Code generation for the CPU is not looked at.
     text = program.compile(compiler_options={"xla_backend_optimization_level": 0}).as_text()
-    return hlo.collectives(text), jax.tree.leaves(abstract["params"])
+    return hlo.collectives(text), jax.tree.leaves(run.abstract["params"])
 
 
 def shapes_of(found):

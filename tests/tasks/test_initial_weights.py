@@ -3,12 +3,12 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from tests.recipes.settings import TINY_SETTINGS
 
 from mbjax import configuration, tasks
 from mbjax.tasks import initial_weights
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import loop, optimizer
+from tests.recipes.settings import TINY_SETTINGS
 
 
 def test_named_subtrees_are_beginnings_of_paths():

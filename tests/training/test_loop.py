@@ -15,7 +15,7 @@ import pytest
 
 from mbjax.devices import sharding
 from mbjax.tasks.pretrain import task as pretrain
-from mbjax.training import checkpoint, loop, preemption
+from mbjax.training import checkpoint, loop, preemption, session, step
 from mbjax.training.run_log import keep_until, read_metrics
 from mbjax.training.workdir import claim_workdir
 from tests.recipes.settings import ROOT, TINY_SETTINGS
@@ -136,7 +136,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(uninterrupted, t
 def test_each_step_compiles_once_and_devices_do_not_matter(tiny_config, tmp_path, uninterrupted):
     """Eight devices, in this process: one compilation a source, the losses of one device."""
     counts = {}
-    original = loop.compiled_step
+    original = step.compiled_step
 
     def counting(step, mesh, abstract):
         name = len(counts)
@@ -148,11 +148,11 @@ def test_each_step_compiles_once_and_devices_do_not_matter(tiny_config, tmp_path
 
         return original(traced, mesh, abstract)
 
-    loop.compiled_step = counting
+    step.compiled_step = counting
     try:
         result = loop.run(tiny_config, pretrain.make_task, tmp_path, say=lambda text: None)
     finally:
-        loop.compiled_step = original
+        step.compiled_step = original
     assert result.step == 16 and counts == {0: 1, 1: 1}
 
     # Sums over the batch are split over devices: float32 rounding, grown over 16 steps.
@@ -190,7 +190,7 @@ def test_nan_stops_with_the_last_good_checkpoint_kept(tiny_config, tmp_path):
         sources = {**task.sources, "motion": dataclasses.replace(source, loss=loss)}
         return dataclasses.replace(task, sources=sources)
 
-    with pytest.raises(loop.TrainingDiverged, match="nan at step 6 .*last good checkpoint is 3"):
+    with pytest.raises(session.TrainingDiverged, match="nan at step 6 .*last good checkpoint is 3"):
         loop.run(tiny_config, poisoned, tmp_path, say=lambda text: None)
     meta, arrays = checkpoint.read(tmp_path)
     assert meta["step"] == 3
@@ -203,14 +203,14 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tiny_config):
     tiny_config.mask_joints = tiny_config.mask_frames = 0.0
     tiny_config.augment.update(mirror=False, bone_std=0.0, yaw=0.0, pitch=0.0, scale_high=0.0)
     task = pretrain.make_task(tiny_config)
-    plan = loop.make_plan(task, tiny_config)
+    plan = step.make_plan(task, tiny_config)
     optimizer, _ = task.optimizer(plan)
-    graphdef, fresh = loop.make_state(task, optimizer, 0)
+    graphdef, fresh = step.make_state(task, optimizer, 0)
     batch = {"pose": jax.random.normal(jax.random.key(0), (8, 9, 17, 3))}
     ends = []
     for accumulate in (1, 4):
-        step = loop.make_step(graphdef, task.sources["motion"], optimizer, 0, 16, accumulate)
-        state, metrics = jax.jit(step)(fresh(), batch)
+        one = step.make_step(task, task.sources["motion"], graphdef, optimizer, plan, accumulate)
+        state, metrics = jax.jit(one)(fresh(), batch)
         ends.append((metrics["loss"], metrics["gradient_norm"]))
     # The scale loss is fitted per frame, all others are means over rows: equal but for rounding.
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)

@@ -12,6 +12,7 @@ import optax
 
 from mbjax.data.action import augment as augment_2d
 from mbjax.data.action.recordings import ActionLoader
+from mbjax.data.plan import Source
 from mbjax.devices import sharding
 from mbjax.models.action import ActionHeadConfig
 from mbjax.models.dstformer import DSTformerConfig
@@ -35,12 +36,11 @@ def make_task(config) -> Task:
     data = splits.load(config)
     config.classes = data.classes
     weights_K = class_weights(config, data.train.labels_N, len(data.classes))
-    source = TrainSource(
-        ActionLoader(data.train.recordings, data.train.labels_N, config.frames, config.persons),
-        functools.partial(loss, config, weights_K),
-        config.batch_size,
-        steps_per_epoch=config.steps_per_epoch,
+    loader = ActionLoader(data.train.recordings, data.train.labels_N, config.frames, config.persons)
+    rows = Source(
+        "train", len(loader), config.batch_size, own_steps_per_epoch=config.steps_per_epoch
     )
+    source = TrainSource(rows, loader, functools.partial(loss, config, weights_K))
     head = ActionHeadConfig(len(data.classes), config.head.hidden, config.head.dropout)
     network = Network(DSTformerConfig(**config.model), "action", head)
     return Task(

@@ -13,6 +13,7 @@ from flax import nnx
 from mbjax.atomic_files import written_beside
 from mbjax.body import smpl
 from mbjax.data.feed import ClipLoader
+from mbjax.data.plan import Source
 from mbjax.data.records import RecordReader
 from mbjax.devices import sharding
 from mbjax.models import mesh
@@ -43,14 +44,15 @@ def make_task(config) -> Task:
                 f"sources.{name} has clips of {loader.frames} frames, the model takes "
                 f"{network.encoder.maxlen}"
             )
-        sources[name] = TrainSource(
-            loader,
-            loss,
+        rows = Source(
+            name,
+            len(loader),
             source.batch_size or config.batch_size,
             source.from_epoch,
             source.steps_per_epoch,
             source.until_epoch,
         )
+        sources[name] = TrainSource(rows, loader, loss)
     if not sources:
         raise ValueError(
             "no source has a folder; give one, such as --config.sources.pw3d.dir=DIR, made by "

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from mbjax.data.action.recordings import ActionLoader
+from mbjax.data.plan import Source
 from mbjax.devices import sharding
 from mbjax.models.action import EmbedHeadConfig
 from mbjax.models.dstformer import DSTformerConfig
@@ -42,14 +43,16 @@ def make_task(config) -> Task:
             f"{train.recordings.where}: class {', '.join(single)} has a single recording; pairs of "
             "a class need two: add some, or leave the class out by held_out"
         )
-    source = TrainSource(
-        ActionLoader(train.recordings, labels_N, config.frames, config.persons),
-        functools.partial(loss, config),
+    loader = ActionLoader(train.recordings, labels_N, config.frames, config.persons)
+    rows = Source(
+        "train",
+        len(loader),
         config.batch_size,
-        steps_per_epoch=config.steps_per_epoch,
+        own_steps_per_epoch=config.steps_per_epoch,
         labels=tuple(labels_N.tolist()),
         per_class=config.per_class,
     )
+    source = TrainSource(rows, loader, functools.partial(loss, config))
     head = EmbedHeadConfig(config.head.hidden, config.head.dropout)
     network = Network(DSTformerConfig(**config.model), "embed", head)
     return Task(

@@ -15,6 +15,7 @@ from flax import nnx
 from mbjax.atomic_files import written_beside
 from mbjax.data import augment, detected_pairs
 from mbjax.data.feed import ClipLoader
+from mbjax.data.plan import Source
 from mbjax.data.records import RecordReader
 from mbjax.devices import sharding
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
@@ -51,12 +52,10 @@ def make_task(config) -> Task:
                 f"sources.{name} has clips of {loader.frames} frames, the model takes "
                 f"{network.maxlen}; set sources.{name}.frames or model.maxlen"
             )
-        sources[name] = TrainSource(
-            loader,
-            functools.partial(loss, config),
-            config.batch_size,
-            steps_per_epoch=source.steps_per_epoch,
+        rows = Source(
+            name, len(loader), config.batch_size, own_steps_per_epoch=source.steps_per_epoch
         )
+        sources[name] = TrainSource(rows, loader, functools.partial(loss, config))
     if not sources:
         raise ValueError(
             "no source has a folder; give one, such as --config.sources.h36m.dir=DIR, made by "

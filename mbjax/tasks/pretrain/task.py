@@ -14,6 +14,7 @@ from flax import nnx
 
 from mbjax.data import augment, detector_noise
 from mbjax.data.feed import ClipLoader, every_example, to_devices
+from mbjax.data.plan import Source
 from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows, merge_windows
 from mbjax.devices import sharding
@@ -42,13 +43,14 @@ def make_task(config) -> Task:
                 f"{network.maxlen}; set sources.{name}.frames or model.maxlen"
             )
         loss = functools.partial(loss_3d if source.kind == "3d" else loss_2d, config, source, noise)
-        sources[name] = TrainSource(
-            loader,
-            loss,
+        rows = Source(
+            name,
+            len(loader),
             source.batch_size or config.batch_size,
             source.from_epoch,
             source.steps_per_epoch,
         )
+        sources[name] = TrainSource(rows, loader, loss)
     if not sources:
         raise ValueError(
             "no source has a folder; give one, such as --config.sources.amass.dir=DIR, made by "

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbjax.data.action import augment as augment_2d
-from mbjax.data.detector_noise import row_keys
+from mbjax.data.plan import row_keys
 from mbjax.pose.normalise import crop_scale
 
 CLIPS = jax.random.uniform(jax.random.key(1), (6, 2, 9, 17, 3), minval=-1.0, maxval=1.0)

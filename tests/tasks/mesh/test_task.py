@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from mbjax.body import smpl
-from mbjax.data.detector_noise import row_keys
+from mbjax.data.plan import row_keys
 from mbjax.data.records import RecordReader
 from mbjax.devices import sharding
 from mbjax.models import mesh
@@ -15,6 +15,7 @@ from mbjax.pose.skeleton import mirror
 from mbjax.tasks.mesh import metrics as mesh_metrics
 from mbjax.tasks.mesh import task as task_of_meshes
 from mbjax.training import loop
+from mbjax.training.step import make_state
 from tests.recipes import mesh as mesh_recipes
 
 
@@ -29,7 +30,7 @@ def test_a_run_trains_the_head_and_the_encoder_but_not_its_pose_head(data, tmp_p
     result = loop.run(config, task_of_meshes.make_task, tmp_path / "run", lambda _: None)
     state = result.state
     task = task_of_meshes.make_task(config)
-    fresh = jax.jit(loop.make_state(task, _Nothing(), config.seed)[1])()
+    fresh = jax.jit(make_state(task, _Nothing(), config.seed)[1])()
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), fresh["params"], dict(state["params"]))
     assert not any(jax.tree.leaves(moved["backbone"].pop("head")))
     assert all(jax.tree.leaves(moved["backbone"]["blocks_st"])) and moved["head"]["head_pose"]
@@ -57,7 +58,7 @@ def test_training_never_makes_vertices(data):
     for variant in ("sample", "sample_refine"):
         config = mesh_recipes.config(variant, data)
         task = task_of_meshes.make_task(config)
-        graphdef, fresh = loop.make_state(task, _Nothing(), 0)
+        graphdef, fresh = make_state(task, _Nothing(), 0)
         state = jax.eval_shape(fresh)
         source = task.sources["own"]
         batch = source.load(np.arange(4), np.arange(4), np.random.default_rng(0))
@@ -76,7 +77,7 @@ def test_evaluation_is_what_numpy_says(data):
     """A refiner whose update is zero gives what it was given, also by way of the mirror image."""
     config = mesh_recipes.config("sample_refine", data, "--config.evaluation.batch_size=3")
     task = task_of_meshes.make_task(config)
-    graphdef, fresh = loop.make_state(task, _Nothing(), 0)
+    graphdef, fresh = make_state(task, _Nothing(), 0)
     state = jax.jit(fresh)()
     state["params"]["head"]["head_pose"] = jax.tree.map(
         jnp.zeros_like, state["params"]["head"]["head_pose"]

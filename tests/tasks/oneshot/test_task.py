@@ -12,7 +12,7 @@ from mbjax.data.action.recordings import Recordings
 from mbjax.devices import sharding
 from mbjax.tasks.action.splits import Labelled
 from mbjax.tasks.oneshot import task as oneshot
-from mbjax.training import loop
+from mbjax.training import loop, step
 from tests.recipes.action import TINY
 
 
@@ -33,11 +33,11 @@ def test_training_leaves_the_held_out_classes_alone(gestures):
     task = oneshot.make_task(config_of(gestures))
     source = task.sources["train"]
     assert len(source.load) == 48 and set(source.labels) == set(range(16))
-    plan = loop.make_plan(task, config_of(gestures))
+    plan = step.make_plan(task, config_of(gestures))
     rows = plan.rows(0)
-    assert (np.bincount(np.array(source.labels)[rows], minlength=16) % 2 == 0).all()
+    assert (np.bincount(np.array(source.rows.labels)[rows], minlength=16) % 2 == 0).all()
     batch = source.load(rows, np.arange(8), np.random.default_rng(0))
-    np.testing.assert_array_equal(batch["label"], np.array(source.labels)[rows])
+    np.testing.assert_array_equal(batch["label"], np.array(source.rows.labels)[rows])
 
 
 @pytest.fixture(scope="module")

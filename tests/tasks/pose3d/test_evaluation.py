@@ -27,11 +27,10 @@ def test_numbers_of_the_reference_from_a_prepared_dataset(config, golden, tmp_pa
     """From the raw pickle through `mbjax prepare` to P1 and P2, by either rule of clips."""
     import shutil
 
-    from tests.recipes.settings import GOLDEN
-
     from data_prep import prepare
     from data_prep.corpora import h36m
     from mbjax.data.records import RecordReader
+    from tests.recipes.settings import GOLDEN
 
     values = golden("h36m_eval.npz")
     shutil.copy(GOLDEN / "h36m_mini.pkl", tmp_path / h36m.FILE)

@@ -10,7 +10,7 @@ from flax import nnx
 
 from mbjax import configuration
 from mbjax.cli import main
-from mbjax.data import detector_noise
+from mbjax.data.plan import row_keys
 from mbjax.pose import skeleton
 from mbjax.tasks.pose3d import task as pose3d
 from mbjax.training import loop
@@ -44,9 +44,7 @@ def scratch(*settings):
 def pairs(rows=6):
     pose = jax.random.normal(jax.random.key(1), (rows, 5, 17, 3))
     keypoints = pose.at[..., 2].set(0.7) + jnp.array([0.1, 0.0, 0.0])
-    return {"pose": pose, "keypoints": keypoints}, detector_noise.row_keys(
-        jax.random.key(0), 0, rows
-    )
+    return {"pose": pose, "keypoints": keypoints}, row_keys(jax.random.key(0), 0, rows)
 
 
 def test_2d_and_3d_are_mirrored_together():

@@ -5,12 +5,13 @@ import pytest
 from flax import nnx
 
 from mbjax.data import augment, detector_noise
+from mbjax.data.plan import row_keys
 from mbjax.data.records import RecordReader
 from mbjax.devices import sharding
 from mbjax.pose import metrics, skeleton
 from mbjax.pose.normalise import crop_scale_3d
 from mbjax.tasks.pretrain import task as pretrain
-from mbjax.training import loop
+from mbjax.training.step import make_plan, make_state
 
 NOISE = detector_noise.DetectionNoise.load()
 
@@ -37,7 +38,7 @@ def plain(tiny_config):
 
 
 def keys(rows):
-    return detector_noise.row_keys(jax.random.key(0), 0, rows)
+    return row_keys(jax.random.key(0), 0, rows)
 
 
 def test_3d_source_projects_its_clip_and_is_root_relative(plain):
@@ -126,8 +127,8 @@ def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config
     config = evaluation_config
     evaluation = pretrain.Evaluation(config, NOISE)
     task = pretrain.make_task(config)
-    plan = loop.make_plan(task, config)
-    graphdef, fresh = loop.make_state(task, task.optimizer(plan)[0], 0)
+    plan = make_plan(task, config)
+    graphdef, fresh = make_state(task, task.optimizer(plan)[0], 0)
     state = jax.tree.map(jnp.zeros_like, fresh())
     found = evaluation(graphdef, state, sharding.make_mesh())
 
@@ -155,7 +156,7 @@ def test_flip_averaging_makes_the_prediction_mirror_symmetric(evaluation_config)
     """What is predicted for a mirrored motion is the mirror of what is predicted for the motion."""
     config = evaluation_config
     task = pretrain.make_task(config)
-    graphdef, fresh = loop.make_state(task, task.optimizer(loop.make_plan(task, config))[0], 0)
+    graphdef, fresh = make_state(task, task.optimizer(make_plan(task, config))[0], 0)
     state, mesh = fresh(), sharding.make_mesh()
     predictions = {}
     for flip in (True, False):
@@ -180,7 +181,7 @@ def test_flip_averaging_makes_the_prediction_mirror_symmetric(evaluation_config)
 def test_evaluation_does_not_depend_on_the_batch_or_the_devices(evaluation_config):
     config = evaluation_config
     task = pretrain.make_task(config)
-    graphdef, fresh = loop.make_state(task, task.optimizer(loop.make_plan(task, config))[0], 0)
+    graphdef, fresh = make_state(task, task.optimizer(make_plan(task, config))[0], 0)
     state = fresh()
     results = []
     for batch_size, devices in ((50, 8), (64, 1)):

@@ -1,0 +1,222 @@
+"""A run of a task in this process: its state, its checkpoints, its log, and what is still to fetch.
+
+The methods are what the loop does, in its order. Nothing in `step` waits for the devices, but for
+the host to be no more than a few steps ahead.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mbjax.devices import sharding
+from mbjax.devices.cluster import EndedTogether
+from mbjax.training.checkpoint import Checkpoints
+from mbjax.training.every import Every
+from mbjax.training.run_log import Progress, RunLog
+from mbjax.training.step import Prepared
+
+# How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
+# their batches take little memory and that a stop comes soon.
+_AHEAD = 8
+
+
+class TrainingDiverged(EndedTogether, ValueError):
+    """The loss became NaN or infinite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The final state of a run."""
+
+    state: dict
+    graphdef: nnx.GraphDef
+    step: int
+    metrics: dict
+    clips_per_second: float
+
+    def model(self) -> nnx.Module:
+        model = nnx.merge(self.graphdef, self.state["params"], self.state["other"])
+        model.eval()
+        return model
+
+
+class Session:
+    """To be restored, then entered, then stepped through what is left of the plan.
+
+    done: the steps so far; metrics: the last evaluation's.
+    """
+
+    def __init__(
+        self, run: Prepared, config, workdir: pathlib.Path, say: Callable[[str], None] | None
+    ):
+        self._run, self._config, self._workdir, self._say = run, config, workdir, say
+        self._first = jax.process_index() == 0
+        self._learning_rate = jax.jit(run.schedule)
+        self._every = {
+            name: Every(config[name], run.plan.total_steps, run.plan.epoch_starts())
+            for name in ("log_every", "save_every", "evaluate_every")
+        }
+        self._checkpoints = Checkpoints(
+            workdir, config.keep_checkpoints, run.task.best, run.task.best_mode
+        )
+        self._state: dict = {}
+        self.done, self.metrics = 0, {}
+        self._log: RunLog | None = None
+        self._progress: Progress | None = None
+        self._pending: list = []  # (step, source, metrics on the device) since the last fetch
+        self._unlogged: list = []  # the same, fetched, since the last line of the log
+        self._compiled: set[str] = set()
+        self._rate, self._clips, self._clock = 0.0, 0, 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self._run.plan.total_steps
+
+    def due(self, what: str) -> bool:
+        """Whether the config's duration `what` ends at this step; everything does at the last."""
+        return self._every[what].due(self.done) or self.finished
+
+    def report(self, text: str) -> None:
+        if self._first:
+            (self._say or (self._progress.say if self._progress else print))(text)
+
+    # --- the start ----------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """The state of the newest checkpoint, or a fresh one."""
+        run = self._run
+        found = self._checkpoints.restore(run.targets(), self.report)
+        if found is None:
+            self._state = run.new_state()
+            return
+        state, meta = found
+        step = jax.device_put(jnp.int32(meta["step"]), run.shardings["step"])
+        self._state = {**state, "step": step}
+        self.done, self.metrics = meta["step"], meta.get("metrics", {})
+
+    def report_start(self) -> None:
+        run, size = self._run, self._run.mesh.size
+        self.report(
+            f"{run.task.name}: {sharding.describe(run.mesh)}; batch "
+            + ", ".join(
+                f"{name} {source.batch_size} ({source.batch_size // size} a device)"
+                for name, source in run.task.sources.items()
+            )
+        )
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(run.abstract["params"]))
+        self.report(
+            f"{parameters:,} parameters, {run.plan.total_steps:,} steps"
+            + (f", continuing at step {self.done:,}" if self.done else "")
+        )
+
+    def __enter__(self):
+        total, name = self._run.plan.total_steps, self._run.task.name
+        self._log = RunLog(self._workdir, self.done, active=self._first)
+        self._progress = Progress(total, self.done, name, active=self._first)
+        self._restart_clock()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self._checkpoints.__exit__(kind, error, trace)
+        finally:
+            self._log.close()
+            self._progress.close()
+
+    # --- in the loop --------------------------------------------------------------------------
+
+    def step(self, source: str, batch) -> None:
+        """Begins a step on a batch; waits for the one `_AHEAD` before it."""
+        self._state, metrics = self._run.steps[source](self._state, batch)
+        if source not in self._compiled:  # compiling is not part of the speed
+            self._compiled.add(source)
+            jax.block_until_ready(metrics)
+            self._restart_clock()
+        else:
+            self._clips += self._run.task.sources[source].batch_size
+        self.done += 1
+        self._pending.append((self.done, source, metrics))
+        if len(self._pending) > _AHEAD:
+            jax.block_until_ready(self._pending[-_AHEAD][2])
+        self._progress.update(self.done)
+
+    def check_losses(self, keep_last: int = 0) -> None:
+        """Fetches metrics of pending steps but the newest; stops at a loss that is not finite."""
+        cut = len(self._pending) - keep_last
+        ready, self._pending = self._pending[:cut], self._pending[cut:]
+        values = jax.device_get([metrics for _, _, metrics in ready])
+        for (number, source, _), value in zip(ready, values, strict=True):
+            if not math.isfinite(value["loss"]):
+                steps = self._checkpoints.steps()
+                raise TrainingDiverged(
+                    f"the loss is {value['loss']} at step {number} ({source}); the last good "
+                    f"checkpoint is {steps[-1] if steps else 'none'} "
+                    f"in {self._workdir}; try a lower learning rate or clip_norm 1.0"
+                )
+            self._unlogged.append((number, source, value))
+
+    def write_log(self) -> None:
+        """A line with the means since the last one."""
+        # The newest step still runs; it counts in the next interval.
+        self.check_losses(keep_last=0 if self.finished else 1)
+        if self._clips:
+            self._rate = self._clips / max(time.monotonic() - self._clock, 1e-9)
+        if self._unlogged:
+            number, _, newest = self._unlogged[-1]
+            terms: dict = {}
+            for _, source, value in self._unlogged:
+                for term, x in value.items():
+                    terms.setdefault(f"{source}/{term}", []).append(float(x))
+            values = {name: float(np.mean(xs)) for name, xs in terms.items()}
+            values["learning_rate"] = float(self._learning_rate(number - 1))
+            values["epoch"] = self._run.plan[number - 1].epoch
+            values["clips_per_second"] = round(self._rate, 1)
+            self._log.write("train", number, values)
+            note = f"loss {float(newest['loss']):.4f}, {self._rate:.0f} clips/s"
+            self._progress.update(number, note)
+            self._unlogged.clear()
+        self._restart_clock()
+
+    def evaluate(self) -> dict:
+        """The task's evaluation of the state, into the log."""
+        self.check_losses()
+        self.metrics = self._run.task.evaluate(self._run.graphdef, self._state, self._run.mesh)
+        self._log.write("evaluate", self.done, self.metrics)
+        self.report(f"step {self.done}: " + format_metrics(self.metrics))
+        self._restart_clock()
+        return self.metrics
+
+    def save(self, evaluated: dict) -> None:
+        """Begins a checkpoint. evaluated: metrics of this very step, if any."""
+        self.check_losses()  # never a checkpoint after a loss that is not finite
+        meta = {
+            "step": self.done,
+            "epoch": self._run.plan[self.done - 1].epoch,
+            "learning_rate": float(self._learning_rate(self.done - 1)),
+            "task": self._run.task.name,
+            "network": dict(self._run.task.describe),
+            "config": json.loads(self._config.to_json_best_effort()),
+            "metrics": self.metrics,
+        }
+        self._checkpoints.save(self._state, meta, evaluated or None)
+
+    def result(self) -> Result:
+        return Result(self._state, self._run.graphdef, self.done, self.metrics, self._rate)
+
+    def _restart_clock(self):
+        self._clock, self._clips = time.monotonic(), 0
+
+
+def format_metrics(metrics: dict) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in metrics.items()
+    )
