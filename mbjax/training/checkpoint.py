@@ -104,7 +104,7 @@ class Checkpoints:
             force=True,
         )
 
-    def restore(self, abstract: Mapping, report: Callable[[str], None] = print):
+    def restore(self, abstract: Mapping, report: Callable[[str], None] = lambda text: None):
         """(state, meta) of the newest checkpoint that can be read, or None where there is none.
 
         abstract: jax.ShapeDtypeStruct with shardings, shaped like what was saved; the checkpoint

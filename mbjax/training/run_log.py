@@ -66,15 +66,17 @@ def keep_until(path: pathlib.Path, step: int) -> None:
 class Progress:
     """A bar on a terminal; elsewhere a line now and then. Both tell the time left."""
 
-    def __init__(self, total: int, done: int, what: str, active: bool = True):
-        self._total, self._first, self._what, self._active = total, done, what, active
-        self._start, self._spoken = time.monotonic(), 0.0
-        terminal = active and sys.stderr.isatty()
-        self._bar = (
-            tqdm(total=total, initial=done, desc=what, unit="step", smoothing=0.05)
-            if terminal
-            else None
-        )
+    def __init__(self, total: int, what: str, active: bool = True):
+        self._total, self._what, self._active = total, what, active
+        self._first, self._begun, self._spoken = 0, 0.0, 0.0
+        self._bar: tqdm | None = None
+
+    def start(self, done: int) -> None:
+        self._first, self._begun = done, time.monotonic()
+        if self._active and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=self._total, initial=done, desc=self._what, unit="step", smoothing=0.05
+            )
 
     def update(self, done: int, note: str = "") -> None:
         if self._bar is not None:
@@ -85,24 +87,24 @@ class Progress:
             if now - self._spoken < 10 and done < self._total:
                 return
             self._spoken = now
-            left = (now - self._start) / max(1, done - self._first) * (self._total - done)
-            print(
+            left = (now - self._begun) / max(1, done - self._first) * (self._total - done)
+            _line(
                 f"{self._what}: step {done} of {self._total}, {format_time(left)} left, {note}",
-                file=sys.stderr,
-                flush=True,
+                sys.stderr,
             )
 
     def say(self, text: str) -> None:
-        if not self._active:
-            return
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stdout)
-        else:
-            print(text, flush=True)
+        if self._active:
+            _line(text, sys.stdout)
 
     def close(self):
         if self._bar is not None:
             self._bar.close()
+
+
+def _line(text, stream):
+    tqdm.write(text, file=stream)  # above the bar, if there is one
+    stream.flush()
 
 
 def format_time(seconds: float) -> str:

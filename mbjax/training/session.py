@@ -67,10 +67,10 @@ class Session:
         self._checkpoints = Checkpoints(
             workdir, config.keep_checkpoints, run.task.best, run.task.best_mode
         )
+        self._progress = Progress(run.plan.total_steps, run.task.name, active=self._first)
         self._state: dict = {}
         self.done, self.metrics = 0, {}
         self._log: RunLog | None = None
-        self._progress: Progress | None = None
         self._pending: list = []  # (step, source, metrics on the device) since the last fetch
         self._unlogged: list = []  # the same, fetched, since the last line of the log
         self._compiled: set[str] = set()
@@ -86,7 +86,7 @@ class Session:
 
     def report(self, text: str) -> None:
         if self._first:
-            (self._say or (self._progress.say if self._progress else print))(text)
+            (self._say or self._progress.say)(text)
 
     # --- the start ----------------------------------------------------------------------------
 
@@ -118,9 +118,8 @@ class Session:
         )
 
     def __enter__(self):
-        total, name = self._run.plan.total_steps, self._run.task.name
         self._log = RunLog(self._workdir, self.done, active=self._first)
-        self._progress = Progress(total, self.done, name, active=self._first)
+        self._progress.start(self.done)
         self._restart_clock()
         return self
 

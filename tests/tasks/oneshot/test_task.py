@@ -12,7 +12,7 @@ from mbjax.data.action.recordings import Recordings
 from mbjax.devices import sharding
 from mbjax.tasks.action.splits import Labelled
 from mbjax.tasks.oneshot import task as oneshot
-from mbjax.training import loop, step
+from mbjax.training import step
 from tests.recipes.action import TINY
 
 
@@ -32,7 +32,7 @@ def test_release_values():
 def test_training_leaves_the_held_out_classes_alone(gestures):
     task = oneshot.make_task(config_of(gestures))
     source = task.sources["train"]
-    assert len(source.load) == 48 and set(source.labels) == set(range(16))
+    assert len(source.load) == 48 and set(source.rows.labels) == set(range(16))
     plan = step.make_plan(task, config_of(gestures))
     rows = plan.rows(0)
     assert (np.bincount(np.array(source.rows.labels)[rows], minlength=16) % 2 == 0).all()
