@@ -56,10 +56,16 @@ def add(command) -> None:
         help="of the video that was detected on; MediaPipe's coordinates and --focal need it",
     )  # fmt: skip
     sub.add_argument(
-        "--frame-step", type=int, default=1, metavar="N",
-        help="show the model every N-th frame, for one trained at a lower rate (%(default)s)",
+        "--frame-step", type=int, metavar="N",
+        help="show the model every N-th frame, for one trained at a lower rate (by the rate that "
+        "the checkpoint records, else 1)",
     )  # fmt: skip
-    sub.add_argument("--window", type=int, metavar="N", help="frames seen at once (all it can)")
+    sub.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="frames seen at once (as trained, where the checkpoint records it, else all it can)",
+    )
     sub.add_argument(
         "--reference-compat",
         action="store_true",

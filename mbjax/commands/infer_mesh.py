@@ -23,7 +23,7 @@ def run(args, keypoints, fps, model) -> int:
     for name in ("height", "intrinsics", "focal", "reference_compat", "video"):
         if getattr(args, name):
             raise ValueError(f"--{name.replace('_', '-')} is for lifting nets; this is a mesh net")
-    if args.frame_step != 1:
+    if args.frame_step is not None:
         raise ValueError("--frame-step is for lifting nets; this is a mesh net")
     body = smpl.load(args.body)
     clips, notes = clips_of(keypoints, args.person, args.pixel, args.image_size)

@@ -32,11 +32,12 @@ def load(
     path: a work folder or one of its checkpoints/STEP; a PyTorch file (.bin, .pth, .pt) of this
     package, the release or MMPose; a .safetensors file; 'hf://owner/name/path'; or 'tiny', a small
     model that comes with the package.
-    num_heads: 8 where the file does not say. which: 'latest' or a step, in a work folder. allow:
-    shell patterns of names that may be missing (newly initialised) or left over. backbone_only: the
-    encoder of a net with a head. kinds: those that will do ('dstformer', 'action', ...), any where
-    empty. verbose: what was loaded, in one line to the logger 'mbjax' (stderr).
-    Sizes come from the tensors and are then `model.config`.
+    num_heads: 8 where the file does not state it. which: 'latest' or a step, in a work folder.
+    allow: shell patterns of names that may be missing (newly initialised) or left over.
+    backbone_only: the encoder of a net with a head. kinds: those that will do ('dstformer',
+    'action', ...), any where empty. verbose: say in one line, on stderr, what was loaded.
+    Sizes come from the tensors and are then `model.config`. `model.trained_on` is the length and
+    frame rate of the clips that it was trained on, where that is recorded, or None.
 
     Raises ValueError, FileNotFoundError or ImportError (PyTorch files need PyTorch), in one line.
     """
@@ -47,7 +48,9 @@ def load(
         )
     if verbose:
         remark(f"mbjax.load: {source}")
-    return conversion.build(source.network, source.params, source.other)
+    model = conversion.build(source.network, source.params, source.other)
+    model.trained_on = source.trained_on
+    return model
 
 
 def load_into(

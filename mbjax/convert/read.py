@@ -25,6 +25,7 @@ from mbjax.convert.array_types import WeightFile
 from mbjax.convert.optimizer_state import Adam
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
+from mbjax.models.trained_on import TrainedOn
 from mbjax.training import checkpoint
 
 # What the release's training scripts save beside tensors.
@@ -39,7 +40,8 @@ class Source:
 
     where: what was read. meta: as in a checkpoint's meta item. params: nested dict, numpy float32.
     adam: the optimizer's state, or None. notes: what a user should know, one line each. other:
-    BatchNorm's statistics.
+    BatchNorm's statistics. heads_stated: whether the number of attention heads stands in what was
+    read; no tensor's shape tells it.
     """
 
     where: str
@@ -48,10 +50,16 @@ class Source:
     adam: Adam | None
     notes: list[str]
     other: dict = dataclasses.field(default_factory=dict)
+    heads_stated: bool = True
 
     @property
     def network(self) -> Network:
         return Network.from_meta(self.meta["network"])
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """The clips that it was trained on, where that is recorded."""
+        return TrainedOn.from_meta(self.meta["network"])
 
     @property
     def config(self) -> DSTformerConfig:
@@ -64,6 +72,8 @@ class Source:
         if network.head is not None:
             sizes = ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(network.head).items())
             text += f"; head: {network.kind}, {sizes}"
+        if self.trained_on:
+            text += f"; trained on {self.trained_on}"
         return "; ".join([text, *self.notes])
 
 
@@ -78,9 +88,10 @@ def read(
     """Weights from a work folder, a checkpoint's folder, a .bin, .pth, .pt or .safetensors file,
     'hf://owner/name/path', or 'tiny', the small model in the package.
 
-    num_heads: for files that do not say it, 8 by default. which: 'latest' or a step, in a work
-    folder. allow: patterns of names that may be missing or left over. backbone_only: the encoder of
-    a net with a head. optimizer: whether to read its state too.
+    num_heads: for files that do not state it, 8 by default; ValueError where they state another.
+    which: 'latest' or a step, in a work folder. allow: patterns of names that may be missing or
+    left over. backbone_only: the encoder of a net with a head. optimizer: whether to read its state
+    too.
     ValueError, FileNotFoundError or ImportError, in one line.
     """
     path = str(path)
@@ -90,9 +101,11 @@ def read(
         path = str(_TINY)
     elif path.startswith("hf://"):
         path = str(_fetch(path))
+    if which != "latest" and (_is_file(path) or path.endswith(".safetensors")):
+        raise ValueError(f"{path} is one file of weights; step {which} is one of a work folder's")
     if path.endswith(".safetensors"):
         file = safetensors_io.read(path)
-    elif "://" not in path and pathlib.Path(path).expanduser().is_file():
+    elif _is_file(path):
         _not_a_config(path)
         file = torch_io.read(path)
     elif pathlib.Path(path).suffix in (".bin", ".pth", ".pt"):
@@ -103,6 +116,10 @@ def read(
         return _from_file(file, path, num_heads, allow, backbone_only, optimizer)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _is_file(path):
+    return "://" not in path and pathlib.Path(path).expanduser().is_file()
 
 
 def _not_a_config(path):
@@ -133,11 +150,13 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
     if backbone_only and kind != "dstformer" and "backbone" in tree:
         tree, other = tree["backbone"], {}
         notes.append(f"the encoder of a {kind} network")
-        described = {"kind": "dstformer", "dstformer": described["dstformer"]}
+        described = {**described, "kind": "dstformer"}
+        described.pop("head", None)
     elif optimizer and arrays["opt_state"]:
         adam = optimizer_state.from_optax(arrays["opt_state"])
     try:
-        network = recognise.with_heads(Network.from_meta(described), num_heads)
+        network = Network.from_meta(described)
+        recognise.check_heads(network, num_heads)
         # Names and shapes against the network that meta describes.
         rows = heads.network_rows(network)
         params.to_network(params.to_torch(tree, rows, other), network, rows)
@@ -146,7 +165,14 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
             notes.append("a part of it did not train: the optimizer's state is left out")
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
-    return Source(str(folder), {**meta, "network": network.meta()}, tree, adam, notes, other)
+    meta = {**meta, "network": _described(network, described)}
+    return Source(str(folder), meta, tree, adam, notes, other)
+
+
+def _described(network, recorded):
+    """A network's meta, with what was recorded of its clips."""
+    clips = recorded.get("clips")
+    return network.meta() if clips is None else {**network.meta(), "clips": clips}
 
 
 @contextlib.contextmanager
@@ -190,10 +216,10 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     elif state is not None:
         adam = optimizer_state.from_torch(state, rows, trees["params"])
     if recorded:
-        meta = {**recorded, "network": network.meta()}
+        meta = {**recorded, "network": _described(network, recorded["network"])}
     else:
         meta = _meta(file, network, adam, state)
-    return Source(path, meta, trees["params"], adam, notes, trees["other"])
+    return Source(path, meta, trees["params"], adam, notes, trees["other"], bool(recorded))
 
 
 def _meta(file: WeightFile, network, adam, state):

@@ -3,7 +3,6 @@
 Shapes are those of torch, by the names of the table (`names.py`).
 """
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
@@ -21,22 +20,26 @@ def network_of(
     """(network, notes) of a file's tensors under the table's names.
 
     recorded: what `recorded_meta` found in the file, or None. num_heads: of the encoder's
-    attention, where the file does not state it. ValueError, in one line, for another network.
+    attention, where the file does not state it. ValueError, in one line, for another network, and
+    for another number of heads than the file states.
     """
     if recorded:
-        return with_heads(Network.from_meta(recorded["network"]), num_heads), []
+        network = Network.from_meta(recorded["network"])
+        check_heads(network, num_heads)
+        return network, []
+    if num_heads is not None and num_heads < 1:
+        raise ValueError(f"num_heads is {num_heads}; it is at least 1")
     network = recognised({name: tensor.shape for name, tensor in tensors.items()}, num_heads)
     if num_heads:
         return network, []
     return network, [f"heads are not in the file, {network.encoder.num_heads} assumed"]
 
 
-def with_heads(network: Network, num_heads: int | None) -> Network:
-    """The network with another number of heads, where one is given."""
-    if not num_heads:
-        return network
-    encoder = dataclasses.replace(network.encoder, num_heads=num_heads)
-    return dataclasses.replace(network, encoder=encoder)
+def check_heads(network: Network, num_heads: int | None) -> None:
+    """ValueError where another number of heads is given than what was recorded."""
+    stated = network.encoder.num_heads
+    if num_heads not in (None, stated):
+        raise ValueError(f"num_heads is {num_heads}, but the file says {stated} heads")
 
 
 def recorded_meta(file: WeightFile) -> dict | None:

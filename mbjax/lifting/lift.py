@@ -14,6 +14,7 @@ from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.keypoints.read import Keypoints, read
 from mbjax.lifting import camera, predict
 from mbjax.lifting.prepare import clips_of
+from mbjax.models.trained_on import trained_on
 from mbjax.motion.motion import Motion, stature
 from mbjax.motion.one_skeleton import of_steady_size
 
@@ -33,7 +34,7 @@ def lift(
     intrinsics: tuple[float, float, float, float] | None = None,
     pixel: tuple[float, float] | None = None,
     image_size: tuple[float, float] | None = None,
-    frame_step: int = 1,
+    frame_step: int | None = None,
     window: int | None = None,
     root_relative: bool | None = None,
     reference_compat: bool = False,
@@ -51,8 +52,9 @@ def lift(
     pixel: (width, height) of the image: normalise by it (centre, half its shorter side) instead of
     by the square round the person in each window, and give pixels back.
     frame_step: frames between those the model is shown together, for one trained at a lower rate
-    than the video's; every frame still gets a pose. window: frames seen together, at most and by
-    default the model's maxlen.
+    than the video's; every frame still gets a pose. window: frames seen together, at most the
+    model's maxlen. Both are by default what the checkpoint was trained on, where it records that
+    (`model.trained_on`); else every frame, and maxlen.
     root_relative: whether the model was trained so (its root means nothing; poses then have it at
     the origin). By default found out: whether the root it predicts follows the person in the image.
     reference_compat: as the reference's in-the-wild script: frames without a detection are left
@@ -69,13 +71,17 @@ def lift(
     if hasattr(model, "backbone"):
         raise ValueError(f"{type(model).__name__} gives no pose; lift takes a DSTformer")
     view = _Camera(intrinsics, pixel, image_size)
-    _check_options(model, fps, height, frame_step, window, reference_compat)
+    _check_options(model, fps, height, frame_step, window, batch_size, reference_compat)
     if intrinsics is not None and (pixel or reference_compat):
         raise ValueError("intrinsics give metres; pixel and reference_compat do not go with them")
-    windowing = predict.Windowing(window or model.config.maxlen, frame_step, batch_size)
     if not isinstance(source, Keypoints):
         source = read(source, layout, image_size or pixel)
+    fps = fps or source.fps
+    trained = None if reference_compat else trained_on(model)
+    windowing = predict.Windowing.of(model, trained, fps, window, frame_step, batch_size)
     clips, notes = clips_of(source, person, pixel, image_size, reference_compat)
+    if trained and None in (window, frame_step):
+        notes.append(windowing.describe(trained, fps))
     inputs = [clip.input_TxJx3 for clip in clips]
     if reference_compat:
         root_relative = bool(root_relative)
@@ -84,7 +90,6 @@ def lift(
         poses, root_relative = predict.smooth(
             model, inputs, windowing, root_relative, own_squares=not pixel
         )
-    fps = fps or source.fps
     if intrinsics:
         if not height:
             height = ASSUMED_HEIGHT
@@ -122,7 +127,7 @@ class _Camera:
             raise ValueError(f"intrinsics are {given}; they are fx, fy, cx, cy in pixels")
 
 
-def _check_options(model, fps, height, frame_step, window, reference_compat):
+def _check_options(model, fps, height, frame_step, window, batch_size, reference_compat):
     for name, value in (("fps", fps), ("height", height)):
         if value is not None and not 0 < value < 1e5:
             raise ValueError(f"{name} is {value}; it must be a positive number")
@@ -130,7 +135,9 @@ def _check_options(model, fps, height, frame_step, window, reference_compat):
         raise ValueError(f"height is {height}; it is a person's, in metres")
     if window is not None and not 1 <= window <= model.config.maxlen:
         raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen} frames")
-    if reference_compat and (frame_step, window) != (1, None):
+    if frame_step is not None and frame_step < 1 or batch_size < 1:
+        raise ValueError(f"frame_step {frame_step}, batch_size {batch_size}: both are at least 1")
+    if reference_compat and (frame_step not in (None, 1) or window is not None):
         raise ValueError("reference_compat has windows of its own; leave out frame_step and window")
 
 

@@ -11,24 +11,53 @@ import numpy as np
 from flax import nnx
 
 from mbjax.lifting import windows
+from mbjax.models.trained_on import TrainedOn
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT, mirror
+
+_ORDINAL = {2: "nd", 3: "rd"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Windowing:
     """window: frames seen together. frame_step: frames of the video between them. batch_size:
-    windows computed at once. ValueError for what makes no sense."""
+    windows computed at once."""
 
     window: int
     frame_step: int = 1
     batch_size: int = 8
 
-    def __post_init__(self):
-        if self.frame_step < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"frame_step {self.frame_step}, batch_size {self.batch_size}: both are at least 1"
-            )
+    @classmethod
+    def of(
+        cls,
+        model: nnx.Module,
+        trained: TrainedOn | None,
+        fps: float | None,
+        window: int | None,
+        frame_step: int | None,
+        batch_size: int,
+    ) -> "Windowing":
+        """What is given; else what the model was trained on, else all it can, every frame.
+
+        fps: of the video.
+        """
+        if window is None:
+            window = min(trained.frames if trained else np.inf, model.config.maxlen)
+        if frame_step is None:
+            frame_step = trained.frame_step(fps) if trained else 1
+        return cls(int(window), frame_step, batch_size)
+
+    def describe(self, trained: TrainedOn, fps: float | None) -> str:
+        """In one line, for the user."""
+        text = f"windows of {self.window} frames"
+        if self.frame_step > 1:
+            text += f", every {self.frame_step}{_ORDINAL.get(self.frame_step, 'th')} of the video"
+        text += f": the checkpoint was trained on {trained}"
+        if trained.fps and not fps:
+            text += "; the video's frame rate is not known, taken as the same"
+        elif trained.fps and fps and fps < 0.67 * trained.fps:
+            text += f"; the video has {fps:g}, motion looks faster to it"
+        return text
 
 
 def smooth(

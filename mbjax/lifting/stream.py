@@ -13,8 +13,11 @@ from flax import nnx
 from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.lifting.predict import root_stays
 from mbjax.lifting.windows import there_and_back
+from mbjax.models.trained_on import trained_on
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT, mirror
+
+_WINDOW = 27  # where the checkpoint does not say
 
 
 class Stream:
@@ -26,9 +29,11 @@ class Stream:
         rest = stream.flush()                   # the last `lookahead` poses
 
     model: what mbjax.load gives. window: frames that the network sees, the newest ones; fixed, so
-    that one compilation does. Before so many have come, they are played there and back, as
-    mbjax.lift does with somebody seen for fewer frames than the rest. lookahead: frames that must
-    come after one before its pose is given, 0 to window - 1; more is more accurate and later.
+    that one compilation does; by default what the checkpoint was trained on, where it records that
+    (`model.trained_on`, which also has the frame rate to push at), else 27. Before so many have
+    come, they are played there and back, as mbjax.lift does with somebody seen for fewer frames
+    than the rest. lookahead: frames that must come after one before its pose is given, 0 to
+    window - 1; more is more accurate and later.
     hop: the network runs at every hop-th frame and its window gives hop poses, which divides the
     work by hop; at most lookahead + 1. flip: mean with the mirror image, at twice the work.
     layout: of the keypoints, a name in mbjax.keypoints.layouts.LAYOUTS. root_relative: whether the
@@ -49,7 +54,7 @@ class Stream:
     def __init__(
         self,
         model: nnx.Module,
-        window: int = 27,
+        window: int | None = None,
         lookahead: int = 0,
         *,
         hop: int = 1,
@@ -59,6 +64,9 @@ class Stream:
     ):
         if hasattr(model, "backbone"):
             raise ValueError(f"{type(model).__name__} gives no pose; a Stream takes a DSTformer")
+        if window is None:
+            trained = trained_on(model)
+            window = min(trained.frames if trained else _WINDOW, model.config.maxlen)
         if not 1 <= window <= model.config.maxlen:
             raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen}")
         if not 0 <= lookahead < window:

@@ -13,6 +13,7 @@ import pytest
 import mbjax
 from mbjax.convert import read as source
 from mbjax.convert import write as target
+from mbjax.models.trained_on import TrainedOn
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
 
@@ -60,9 +61,33 @@ def test_heads_are_said_when_assumed_and_can_be_given(files, tmp_path, capsys):
     assert "heads are not in the file, 8 assumed" in capsys.readouterr().err
     assert mbjax.load(tmp_path / "bare.bin", 4).config.num_heads == 4
     assert "assumed" not in capsys.readouterr().err
-    assert mbjax.load(files / "run", num_heads=4).config.num_heads == 4
+    for said in (files / "run", files / "x.bin", "tiny"):
+        heads = mbjax.load(said, verbose=False).config.num_heads
+        assert mbjax.load(said, num_heads=heads, verbose=False).config.num_heads == heads
+        with pytest.raises(ValueError, match=f"num_heads is 3, but the file says {heads} heads"):
+            mbjax.load(said, num_heads=3)
+    with pytest.raises(ValueError, match="num_heads is 0; it is at least 1"):
+        mbjax.load(tmp_path / "bare.bin", num_heads=0)
     with pytest.raises(ValueError, match="does not divide into 5 heads"):
         mbjax.load(tmp_path / "bare.bin", num_heads=5)
+
+
+@pytest.mark.parametrize("way", ["run", "x.bin", "x.safetensors"])
+def test_what_a_checkpoint_was_trained_on_is_kept_on_every_way(tmp_path, way):
+    network = {**recipes.source().meta["network"], "clips": {"frames": 9, "fps": 30.0}}
+    made = recipes.source(network=network)
+    (target.to_folder if way == "run" else target.to_file)(made, tmp_path / way)
+    assert mbjax.load(tmp_path / way, verbose=False).trained_on == TrainedOn(9, 30.0)
+    again = source.read(tmp_path / way)
+    target.to_file(again, tmp_path / "again.safetensors")
+    assert source.read(tmp_path / "again.safetensors").trained_on == TrainedOn(9, 30.0)
+    assert "trained on 9 frames at 30 a second" in str(again)
+
+
+@pytest.mark.parametrize("clips", [3, {"frames": "9"}, {"frames": 0, "fps": 1}, {}])
+def test_odd_records_of_clips_are_none(clips):
+    assert TrainedOn.from_meta({"clips": clips}) is None
+    assert TrainedOn.from_meta({"clips": {"frames": 9, "fps": float("nan")}}) == TrainedOn(9)
 
 
 def test_which_step(tmp_path):
@@ -80,6 +105,8 @@ def test_which_step(tmp_path):
         assert recipes.same(recipes.params_of(model), recipes.weights(seed=seed))
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         mbjax.load(tmp_path, which="3")
+    with pytest.raises(ValueError, match="one file of weights; step 5 is one of a work folder"):
+        mbjax.load("tiny", which="5")
 
 
 def test_what_is_not_there():

@@ -5,12 +5,14 @@ import pytest
 
 import mbjax
 from mbjax import configuration
+from mbjax.models.trained_on import TrainedOn
 from mbjax.tasks.pretrain import task as pretrain
 
 
 def test_tiny_is_small_and_lifts_any_length():
     model = mbjax.load("tiny", verbose=False)
     assert model.config.maxlen == 81 and model.config.num_heads == 4
+    assert model.trained_on == TrainedOn(27, 30.0)
     rng = np.random.default_rng(0)
     for frames in (1, 81):
         x = rng.uniform(-1, 1, (1, frames, 17, 3)).astype(np.float32)

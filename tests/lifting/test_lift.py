@@ -6,6 +6,7 @@ import pytest
 import mbjax
 from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.lifting import predict
+from mbjax.models.trained_on import TrainedOn, trained_on
 from mbjax.motion.motion import stature
 from mbjax.pose.normalise import crop_scale
 from mbjax.pose.skeleton import INDEX
@@ -182,6 +183,29 @@ def test_frame_step_shows_the_model_every_other_frame(model):
     np.testing.assert_allclose(one.pose_TxJx3[4], expected, atol=2e-5)  # float32
     (short,) = lift(model, points[:3], frame_step=5)
     assert short.pose_TxJx3.shape == (3, 17, 3)
+
+
+def test_windows_and_rate_are_those_that_the_checkpoint_was_trained_on():
+    model, points = make_model(), smooth_keypoints(30)
+    assert trained_on(model) is None
+    plain = lift(model, points, fps=50)
+    model.trained_on = TrainedOn(5, 25.0)
+    by_itself = lift(model, points, fps=50)
+    given = lift(model, points, fps=50, window=5, frame_step=2)
+    np.testing.assert_array_equal(by_itself.persons[0].pose_TxJx3, given.persons[0].pose_TxJx3)
+    assert np.abs(by_itself.persons[0].pose_TxJx3 - plain.persons[0].pose_TxJx3).max() > 1e-3
+    (note,) = [note for note in by_itself.notes if "trained on" in note]
+    assert note == (
+        "windows of 5 frames, every 2nd of the video: the checkpoint was trained on 5 frames at 25 "
+        "a second"
+    )
+    assert not [note for note in given.notes if "trained on" in note]
+    told = lift(model, points, fps=50, window=MAXLEN, frame_step=1)
+    np.testing.assert_array_equal(told.persons[0].pose_TxJx3, plain.persons[0].pose_TxJx3)
+    lift(model, points, reference_compat=True)  # has windows of its own
+    model.trained_on = TrainedOn(81, None)  # more than this model takes
+    assert lift(model, points).persons[0].pose_TxJx3.shape == (30, 17, 3)
+    assert mbjax.Stream(model).window == MAXLEN
 
 
 def test_somebody_who_walks_off_is_shown_as_large_as_who_stays(model):

@@ -1,0 +1,38 @@
+"""What clips a network was trained on: their length and frame rate, as checkpoints record it."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedOn:
+    """frames: of the longest clips, those that the network sees together. fps: their rate, frames a
+    second, None if not known."""
+
+    frames: int
+    fps: float | None = None
+
+    @classmethod
+    def from_meta(cls, network: Mapping) -> "TrainedOn | None":
+        """What a checkpoint's description of its network records, None if nothing or not sane."""
+        clips = network.get("clips")
+        if not isinstance(clips, Mapping):
+            return None
+        frames, fps = clips.get("frames"), clips.get("fps")
+        if type(frames) is not int or frames < 1:
+            return None
+        sane = isinstance(fps, int | float) and math.isfinite(fps) and fps > 0
+        return cls(frames, float(fps) if sane else None)
+
+    def frame_step(self, fps: float | None) -> int:
+        """Frames of a video of so many a second between those that are shown together."""
+        return max(1, round(fps / self.fps)) if fps and self.fps else 1
+
+    def __str__(self):
+        return f"{self.frames} frames" + (f" at {self.fps:g} a second" if self.fps else "")
+
+
+def trained_on(model) -> TrainedOn | None:
+    """What `mbjax.load` found out about a model's clips, or None."""
+    return getattr(model, "trained_on", None)
