@@ -1,7 +1,8 @@
 """Anybody's motion capture in BVH files to 3D clips of the 17 joints.
 
 T frames, N nodes of the file's skeleton, J = 17 joints. Which node is which joint is said by a
-naming: CMU's (as in Hahne's conversion of the CMU database) is built in, others are JSON files:
+naming: CMU's (as in Hahne's conversion of the CMU database) and those that `mbjax infer` writes are
+built in, others are JSON files:
 
     {"joints": {"root": ["LeftUpLeg", "RightUpLeg"], "rhip": "RightUpLeg", ... "head": "Head.end",
                 "nose": {"between": ["Head", "Head.end"], "share": 0.5, "forward": 0.6,
@@ -23,6 +24,7 @@ import numpy as np
 from data_prep import corpus, features
 from data_prep.resampling import resample
 from data_prep.windows import cut_source
+from mbjax.motion import rig
 from mbjax.motion.bvh_reader import read_bvh
 from mbjax.pose.skeleton import JOINTS, ROOT
 
@@ -41,7 +43,28 @@ CMU = {
     # Row 0 of every file of the conversion is a calibration pose with the arms out.
     "drop_first_frame": True,
 }  # fmt: skip
-NAMINGS = {"cmu": CMU}
+
+
+def _of_rig(names) -> dict:
+    """The naming of a BVH that `mbjax infer` wrote with a rig's names (mbjax.motion.rig.RIGS)."""
+    name = dict(zip(rig.BONES, names, strict=True))
+    joints = {"root": [name["left_thigh"], name["right_thigh"]], "belly": name["chest"]}
+    joints |= {
+        joint: name[bone]
+        for bone, joint in rig.JOINT_OF_BONE.items()
+        if joint not in ("root", "belly")
+    }
+    head, top = name["head"], f"{name['head']}.end"
+    # Where lifted noses are: a little above where the head begins, two thirds of it ahead.
+    joints |= {"head": top}
+    joints["nose"] = {"between": [head, top], "share": 0.1, "forward": 0.7, "axis": "+z"}
+    return {"joints": joints, "metres_per_unit": 1.0, "drop_first_frame": False}
+
+
+# mbjax: what `mbjax infer` writes; --rig mixamo, blender and vrm likewise. Its --rig cmu is read as
+# cmu, with --metres-per-unit 1 --drop-first-frame no.
+NAMINGS = {"cmu": CMU, "mbjax": _of_rig(rig.RIGS["plain"])}
+NAMINGS |= {name: _of_rig(rig.RIGS[name]) for name in ("mixamo", "blender", "vrm")}
 
 # Normalised units of a metre: the release's for AMASS, with which a person is about half a unit
 # tall and walks some metres within [-1, 1].
@@ -50,7 +73,9 @@ UNITS_PER_METRE = 0.298
 
 @dataclasses.dataclass(frozen=True)
 class BvhOptions:
-    naming: str = corpus.option("cmu", "which node is which joint: cmu, or a JSON file")
+    naming: str = corpus.option(
+        "cmu", "which node is which joint: cmu, mbjax, mixamo, blender, vrm, or a JSON file"
+    )
     test: str = corpus.option("", "files of the test split: patterns of names, by commas")
     frames: int = corpus.option(243, "frames of a clip")
     stride: int = corpus.option(81, "frames from one training clip to the next")
