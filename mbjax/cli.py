@@ -74,6 +74,7 @@ def _parser():
         compile,
         infer,
         inspect,
+        motion_steps,
         prepare,
         samples,
         stream_table,
@@ -95,8 +96,8 @@ def _parser():
         return sub
 
     for group in (
-        train, bench, samples, weights, infer, stream_table, actions, ablate, compare, compile,
-        prepare, inspect,
+        train, bench, samples, weights, infer, stream_table, actions, ablate, compare, motion_steps,
+        compile, prepare, inspect,
     ):  # fmt: skip
         group.add(command)
     return parser, own_parsers

@@ -21,6 +21,8 @@ SIDES = ("l", "r")
 _SLOW, _LOW = 0.55, 0.05
 # Shorter contacts, and shorter gaps in one, are not believed, in seconds.
 _SHORTEST = 0.1
+# A step to another level, in m; seconds over which a floor's drift is smoothed.
+_LEVEL, _DRIFT_SECONDS = 0.6, 0.2
 
 
 def directions(pose_TxJx3: np.ndarray) -> np.ndarray:
@@ -111,6 +113,28 @@ def floor_height(lowest_Tx2: np.ndarray, planted_Tx2: np.ndarray) -> float:
         return float(np.quantile(lowest_Tx2.min(1), 0.05))
     low = np.quantile(heights, 0.1)
     return float(np.median(heights[heights < low + 0.15]))
+
+
+def floor_drift(heights_Tx2: np.ndarray, planted_Tx2: np.ndarray, fps: float) -> np.ndarray:
+    """(T,): how the floor that feet (T, 2) are planted on goes up and down over time, about 0.
+
+    Of a path without depth, someone who walks away from a camera that looks down climbs: contacts
+    one after the other differ by a little. A step of 60 cm and more from one contact to the next is
+    another level, and not part of it; stairs and chairs are not told from a walk.
+    """
+    contacts = sorted(
+        ((first + end - 1) / 2, float(np.median(heights_Tx2[first:end, side])))
+        for side in range(2)
+        for first, end in segments(planted_Tx2[:, side])
+    )
+    if len(contacts) < 2:
+        return np.zeros(len(heights_Tx2))
+    middle_N, height_N = np.array(contacts).T
+    steps_N = np.diff(height_N, prepend=height_N[0])
+    drift_N = np.cumsum(np.where(np.abs(steps_N) < _LEVEL, steps_N, 0))
+    drift_T = np.interp(np.arange(len(heights_Tx2)), middle_N, drift_N)
+    drift_T = gaussian_filter1d(drift_T, _DRIFT_SECONDS * fps, mode="nearest")
+    return drift_T - np.median(drift_T)
 
 
 def segments(is_on_T: np.ndarray) -> list[tuple[int, int]]:

@@ -70,7 +70,7 @@ def of_motion(motion: Motion, smooth_hz: float | None = None, lock_feet: bool = 
     starts = [_start(motion, _every_frame(one), centre_2, fps, smooth_hz) for one in motion]
     # Without a camera, levelling made the sample of the tests no better (mbjax/motion/README.md).
     turn_3x3 = _level([start.standing() for start in starts]) if motion.placed else np.eye(3)
-    persons = [start.finish(turn_3x3, fps, lock_feet) for start in starts]
+    persons = [start.finish(turn_3x3, fps, lock_feet, not motion.placed) for start in starts]
     if not motion.placed:
         origin_3 = persons[0].body_TxJx3[0, 0] * [1, 0, 1]
         persons = [
@@ -101,10 +101,16 @@ class _Start:
         places_Nx3 = ankles_Tx2x3[self.planted_Tx2]
         return places_Nx3 - places_Nx3.mean(0) if len(places_Nx3) else places_Nx3
 
-    def finish(self, turn_3x3, fps, lock_feet) -> PersonInWorld:
+    def finish(self, turn_3x3, fps, lock_feet, level_walk) -> PersonInWorld:
+        """level_walk: whether feet that stand higher and higher are on one floor after all."""
         root_Tx3 = self.root_Tx3 @ turn_3x3.T
         body_TxJx3 = self.body_TxJx3 @ turn_3x3.T + root_Tx3[:, None]
         joints_TxJx3 = self.joints_TxJx3 @ turn_3x3.T + root_Tx3[:, None]
+        if level_walk:
+            heights_Tx2 = body_TxJx3[:, _ANKLES, 1]
+            drift_T = feet.floor_drift(heights_Tx2, self.planted_Tx2, fps)
+            body_TxJx3[..., 1] -= drift_T[:, None]
+            joints_TxJx3[..., 1] -= drift_T[:, None]
         ankle = feet.ANKLE_HEIGHT * self.height
         floor = feet.floor_height(body_TxJx3[:, _ANKLES, 1], self.planted_Tx2) - ankle
         body_TxJx3 = body_TxJx3 - [0, floor, 0]

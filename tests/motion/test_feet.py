@@ -80,3 +80,19 @@ def test_planted_feet_lie_on_the_floor():
     both = soles.reshape(len(pose), 2, 2, 3)[inner]
     assert np.ptp(both[:, :, 1], axis=1).max() < 0.02  # toe as high as heel
     assert soles[..., 1].min() > -0.03
+
+
+def test_a_floor_that_climbs_is_found_and_another_level_is_not():
+    pose, planted = walker(150)
+    climb = 0.4 * np.arange(150) / FPS  # 40 cm/s, as of a walk away from a camera that looks down
+    heights = pose[:, ANKLES, 1] + climb[:, None]
+    drift = feet.floor_drift(heights, planted, FPS)
+    flat = (heights - drift[:, None])[planted]
+    assert (
+        np.ptp(heights[planted]) > 1.5 and np.quantile(np.abs(flat - np.median(flat)), 0.9) < 0.15
+    )
+    heights = pose[:, ANKLES, 1].copy()
+    heights[:60] += 2.0  # from a roof
+    planted[55:65] = False
+    np.testing.assert_allclose(feet.floor_drift(heights, planted, FPS), 0, atol=0.01)
+    np.testing.assert_array_equal(feet.floor_drift(heights, planted & False, FPS), np.zeros(150))
