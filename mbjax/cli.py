@@ -108,6 +108,10 @@ def _quiet(command):
     # At 2 TensorFlow still greets with what it finds of CUDA.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if command == "prepare" else "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if command != "compile":  # which asks libtpu's compiler
+        from mbjax.devices import accelerators
+
+        accelerators.spare_libtpu()
     import warnings
 
     from absl import logging

@@ -6,21 +6,14 @@ The TPU compiler (libtpu) runs on any machine and knows each slice's chips, link
 import json
 
 from mbjax.commands.output import say, silent
-from mbjax.devices import chips
-from mbjax.speed import scaling
-from mbjax.speed.pod_step import (
-    PodStep,
-    describe,
-    describe_largest,
-    largest_batch,
-    topology_devices,
-)
 
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
     sub = command(
-        "compile", main, "compile the training step for a TPU pod that is not here, and see it fit"
+        "compile",
+        _compile,
+        "compile the training step for a TPU pod that is not here, and see it fit",
     )
     sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
     sub.add_argument("--topology", required=True, help="chips and shape, such as v5e:16x16")
@@ -36,9 +29,11 @@ def add(command) -> None:
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def main(args) -> int:
-    """The command; args as `add` defines them. Exit status 1 where the batch does not fit."""
+def _compile(args) -> int:
+    """Exit status 1 where the batch does not fit."""
     from mbjax import configuration
+    from mbjax.devices import chips
+    from mbjax.speed import pod_step, scaling
 
     chip = chips.find(args.topology)
     config = configuration.load(args.config, args.settings)
@@ -46,12 +41,12 @@ def main(args) -> int:
         raise ValueError("--batch-size and --frames must be positive")
     if args.scaling and config.fsdp > 1:
         raise ValueError("--scaling is for fsdp 1")
-    devices = topology_devices(args.topology)
-    step = PodStep(config, devices, args.source, args.frames)
+    devices = pod_step.topology_devices(args.topology)
+    step = pod_step.PodStep(config, devices, args.source, args.frames)
     batch_size = args.batch_size or config.batch_size
     report = step.report(batch_size, chip)
     if not args.json:
-        say(describe(args.topology, report, chip))
+        say(pod_step.describe(args.topology, report, chip))
     if args.scaling:
         if not report["fits"]:
             raise ValueError(f"--scaling needs a batch that fits; {batch_size} does not")
@@ -60,9 +55,9 @@ def main(args) -> int:
             say(scaling.describe(report, chip))
     if args.largest:
         progress = silent if args.json else say
-        report["largest_batch"] = largest_batch(step, report, chip, progress)
+        report["largest_batch"] = pod_step.largest_batch(step, report, chip, progress)
         if not args.json:
-            print(describe_largest(report["largest_batch"], step))
+            print(pod_step.describe_largest(report["largest_batch"], step))
     if args.json:
         print(json.dumps({"topology": args.topology, **report}))
     return 0 if report["fits"] else 1

@@ -5,7 +5,6 @@ import os
 import sys
 
 from mbjax.atomic_files import check_file
-from mbjax.body import smpl
 
 
 def add(command) -> None:
@@ -116,6 +115,8 @@ def _export_program(args):
 
 def _body(source, args):
     """SMPL for a mesh net's PyTorch file, or None; says what the release's code will not like."""
+    from mbjax.body import smpl
+
     if not source.network.kind.startswith("mesh"):
         if args.body:
             raise ValueError(f"{args.source} is no mesh net; leave --body out")

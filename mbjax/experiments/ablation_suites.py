@@ -1,8 +1,7 @@
 """The suites of `mbjax ablate`: which arms the paper compares, and the configs of an arm."""
 
 import dataclasses
-
-import numpy as np
+import statistics
 
 SAMPLE = "the sample corpus: one person's 60 seconds in one room, two recordings"
 EPOCHS = 20  # so many parts has a run; the curriculum's switch and the decay go by them
@@ -127,8 +126,8 @@ class Corpora:
 
 def spread(values) -> tuple[float, float]:
     """(mean, standard deviation over seeds, 0 for one)."""
-    values = np.asarray(values, float)
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    values = [float(value) for value in values]
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 # --- configs of an arm ------------------------------------------------------------------------

@@ -6,9 +6,9 @@ import types
 import pytest
 
 from mbjax import cli, configuration
-from mbjax.commands.compile import describe, largest_batch
 from mbjax.devices import chips
 from mbjax.speed import pod_step, scaling
+from mbjax.speed.pod_step import describe, largest_batch
 
 COMPILER = importlib.util.find_spec("libtpu")
 
