@@ -1,6 +1,11 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+VERSION = re.search(
+    r'__version__ = "(.*?)"', Path(__file__).with_name("mbjax").joinpath("__init__.py").read_text()
+)[1]
 
 # Lower bounds are versions that the tests passed with.
 CORE = [
@@ -35,7 +40,7 @@ READERS = ["bvhio>=1.5", "trc-data-reader>=0.4", "trimesh>=5.2", "pygltflib>=1.1
 
 setup(
     name="mbjax",
-    version="0.1.0",
+    version=VERSION,
     description="MotionBERT in JAX: pretraining on pods, parity with PyTorch, and back",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -16,9 +16,14 @@ _PUBLIC = {
 }  # fmt: skip
 
 __all__ = list(_PUBLIC)
+__version__ = "0.1.0"  # setup.py reads it from here
 
 
 def __getattr__(name):
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'mbjax' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*_PUBLIC, *(name for name in globals() if name.startswith("__"))]

@@ -1,12 +1,14 @@
 """The `mbjax` command: its subcommands are in mbjax/commands, here is how one is run."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 
 from mbjax import huge_pages
 from mbjax.commands import failures, interrupts
+from mbjax.commands.parser import Parser, print_config
 
 
 def entry() -> int:
@@ -24,19 +26,21 @@ def entry() -> int:
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status. argv: without the program's name."""
     argv = sys.argv[1:] if argv is None else argv
-    parser, own_parsers = _parser()
-    if argv and argv[0] in own_parsers:
-        args = argparse.Namespace(command=argv[0], run=own_parsers[argv[0]], argv=argv[1:])
+    parser, commands = _parser()
+    sub = commands.get(argv[0]) if argv else None
+    if sub is not None and sub.get_default("own_parser"):
+        args = argparse.Namespace(command=argv[0], run=sub.get_default("run"), argv=argv[1:])
     else:
+        if "--print-config" in argv and sub is not None:
+            sub.require_only("config")
         args, rest = parser.parse_known_args(argv)
-        settings = [a for a in rest if a.startswith("--config.")]
-        unknown = [a for a in rest if not a.startswith("--config.")]
-        if unknown or (settings and not hasattr(args, "config")):
-            parser.error(
-                f"unknown argument {(unknown or settings)[0]!r} (mbjax {args.command} --help)"
-            )
-        args.settings = settings
-    _quiet(args.command)
+        args.settings = [a for a in rest if a.startswith("--config.") and hasattr(args, "config")]
+        for argument in rest:
+            if argument not in args.settings:
+                (sub or parser).unknown(argument)
+        if getattr(args, "print_config", False):
+            args.run = print_config
+    _calm_libraries(args.command)
     return _reported(args)
 
 
@@ -44,8 +48,9 @@ def _reported(args) -> int:
     """The exit status of a command; what a user or a machine can cause is one line on stderr."""
     interrupts.running(args.command)
     try:
-        status = args.run(args) or 0
-        sys.stdout.flush()
+        with _silence(args):
+            status = args.run(args) or 0
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt as why:
         print(interrupts.line("; ".join(["interrupted", *map(str, why.args)])), file=sys.stderr)
@@ -63,8 +68,22 @@ def _reported(args) -> int:
         return interrupts.end(status) if status == 1 else status
 
 
+@contextlib.contextmanager
+def _silence(args):
+    """With --quiet nothing is printed but an error, and the object of --json."""
+    if not getattr(args, "quiet", False):
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        if getattr(args, "json", False):
+            yield
+        else:
+            with contextlib.redirect_stdout(nowhere):
+                yield
+
+
 def _parser():
-    """(the parser, {name: run} of the commands that parse their arguments themselves)."""
+    """(the parser, {name: parser} of the commands)."""
     # Arguments alone; nothing heavy. The order is that of --help.
     from mbjax.commands import (
         ablate,
@@ -79,20 +98,23 @@ def _parser():
         samples,
         stream_table,
         train,
+        version,
         weights,
     )
 
-    parser = argparse.ArgumentParser(
-        prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation."
-    )
+    parser = Parser(
+        prog="mbjax", description="MotionBERT in JAX: pretraining, fine-tuning, evaluation.",
+        epilog="what a command takes: mbjax COMMAND --help",
+    )  # fmt: skip
+    version.add(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    own_parsers = {}
 
-    def command(name, run, text, description=None, own_parser=False):
-        sub = commands.add_parser(name, help=text, description=description or text)
-        sub.set_defaults(run=run)
-        if own_parser:
-            own_parsers[name] = run
+    def command(name, run, text, description=None, epilog=None, own_parser=False):
+        sub = commands.add_parser(
+            name, help=text, description=description or text, epilog=epilog, allow_abbrev=False
+        )
+        sub.set_defaults(run=run, own_parser=own_parser)
+        sub.add_argument("--quiet", action="store_true", help="print nothing but errors")
         return sub
 
     for group in (
@@ -100,10 +122,10 @@ def _parser():
         compile, prepare, inspect,
     ):  # fmt: skip
         group.add(command)
-    return parser, own_parsers
+    return parser, commands.choices
 
 
-def _quiet(command):
+def _calm_libraries(command):
     """Only what concerns the user: libraries' informational output is left out."""
     # At 2 TensorFlow still greets with what it finds of CUDA.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if command == "prepare" else "2")

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import importlib.util
 import inspect
+import json
 import pathlib
 import re
 import traceback
@@ -17,6 +18,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mbjax.remarks import remark
+
+RUN_FILE = "config.json"  # in a work folder
 
 
 class ConfigError(ValueError):
@@ -34,13 +37,48 @@ def load(path_and_variant: str, overrides: list[str]) -> ConfigDict:
     values = flags.FlagValues()
     named = f"{file}:{variant}" if variant else str(file)
     arguments = ["mbjax", f"--config={named}", *overrides]
-    base = _base(file, variant)
+    _check_names(_base(file, variant), overrides)
     # The flags for overrides are defined from these arguments, so they are needed before parsing.
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
+    return _overridden(values, arguments)
+
+
+def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
+    """The config that a run's work folder holds, with overrides applied.
+
+    checkpoint: the folder, its checkpoints/ or one of those. ConfigError where there is none.
+    """
+    path = pathlib.Path(checkpoint).expanduser()
+    folders = (path, *path.absolute().parents[:2])
+    file = next((folder / RUN_FILE for folder in folders if (folder / RUN_FILE).is_file()), None)
+    if file is None or not path.is_dir():
+        raise ConfigError(f"{checkpoint} is not the work folder of a run: give --config")
+    try:
+        base = ConfigDict(_with_tuples(json.loads(file.read_text(encoding="utf-8"))))
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(f"{file} is not the config of a run: give --config") from None
+    values = flags.FlagValues()
+    _check_names(base, overrides)
+    arguments = ["mbjax", *overrides]
+    config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=arguments)
+    return _overridden(values, arguments)
+
+
+def _with_tuples(value):
+    """JSON knows lists alone; configs have tuples."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(one) for name, one in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def _check_names(base, overrides):
     for argument in overrides:
         name = re.fullmatch(r"--config\.([\w.]+)(=.*)?", argument)
         if name and _get(base, name[1]) is _MISSING:
             raise ConfigError(_unknown(base, name[1]))
+
+
+def _overridden(values, arguments) -> ConfigDict:
     try:
         rest = values(arguments)
         config = values.config

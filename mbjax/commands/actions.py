@@ -3,7 +3,9 @@
 import json
 import pathlib
 
+from mbjax.commands import train
 from mbjax.commands.output import say
+from mbjax.commands.parser import config_arguments, positive, positive_int
 
 
 def add(command) -> None:
@@ -12,9 +14,12 @@ def add(command) -> None:
         "cross-validate", _cross_validate,
         "action classes of your own: train and test once for each subject",
     )  # fmt: skip
-    sub.add_argument("--config", required=True, help="configs/action.py:custom")
+    config_arguments(sub, "action:custom, action:sample", required=True)
     sub.add_argument("--workdir", required=True, help="a work folder per subject, and results")
-    sub.add_argument("--init", default="", help="a pretrained checkpoint to start from")
+    sub.add_argument(
+        "--init", default="",
+        help="a pretrained checkpoint to start from; the model takes its sizes",
+    )  # fmt: skip
     sub.add_argument("--subjects", default="", metavar="A,B", help="only these folds (all)")
 
     sub = command(
@@ -27,35 +32,38 @@ def add(command) -> None:
     )
     sub.add_argument("--out", default="actions", metavar="DIR", help="folder (%(default)s)")
     sub.add_argument(
-        "--window", type=int, default=0, metavar="N", help="frames looked at together (90)"
+        "--window", type=positive_int, metavar="N", help="frames looked at together (90)"
     )
-    sub.add_argument("--stride", type=int, default=0, metavar="N", help="between windows (third)")
-    sub.add_argument("--top", type=int, default=5, metavar="N", help="classes told (%(default)s)")
+    sub.add_argument("--stride", type=positive_int, metavar="N", help="between windows (third)")
+    sub.add_argument(
+        "--top", type=positive_int, default=5, metavar="N", help="classes told (%(default)s)"
+    )
     sub.add_argument("--layout", help="of the keypoints, where the file does not say: coco17, ...")
     sub.add_argument(
-        "--image-size", type=float, nargs=2, metavar=("W", "H"),
+        "--image-size", type=positive, nargs=2, metavar=("W", "H"),
         help="of the video; needed where coordinates are shares of the image (MediaPipe)",
     )  # fmt: skip
-    sub.add_argument("--fps", type=float, help="of the video, where the file does not say")
+    sub.add_argument(
+        "--fps", type=positive, help="of the video; used if the file does not state it"
+    )
     sub.add_argument("--classes", metavar="FILE", help="names of the classes, one per line")
     sub.add_argument(
         "--score-order", choices=("joints", "coco"),
         help="coco: as released action checkpoints were trained (what the checkpoint says)",
     )  # fmt: skip
-    sub.add_argument("--frames", type=int, default=0, help="of a clip, if the file does not say")
-    sub.add_argument("--num-heads", type=int, help="of the checkpoint, where it does not say (8)")
+    sub.add_argument("--frames", type=positive_int, help="of a clip, if the file does not state it")
+    sub.add_argument(
+        "--num-heads", type=positive_int, help="of the checkpoint, if it does not state it (8)"
+    )
     sub.add_argument("--json", action="store_true", help="print the JSON object")
 
 
 def _cross_validate(args):
-    from mbjax import configuration
     from mbjax.experiments import cross_validation
 
-    config = configuration.load(args.config, args.settings)
-    if config.get("task") != "action":
-        raise ValueError(f"{args.config} is no config of the task 'action'")
+    config = train.task_config(args, "action")
     if args.init:
-        config.init = args.init
+        train.start_from(config, args)
     subjects = tuple(name for name in args.subjects.split(",") if name)
     print(cross_validation.run(config, args.workdir, subjects, say))
 
@@ -64,8 +72,6 @@ def _predict(args):
     from mbjax.keypoints import read as keypoint_files
     from mbjax.tasks.action import predict as predict_action
 
-    if args.top < 1 or args.window < 0 or args.stride < 0:
-        raise ValueError("--top, --window and --stride are positive numbers")
     # Mistakes in the keypoints are told before the model is loaded.
     keypoints = keypoint_files.read(args.keypoints, args.layout, args.image_size)
     gallery = args.gallery and predict_action.read_gallery(
@@ -75,8 +81,12 @@ def _predict(args):
     if args.classes:
         lines = pathlib.Path(args.classes).expanduser().read_text(encoding="utf-8").splitlines()
         names = tuple(line.strip() for line in lines if line.strip())
-    net = predict_action.load(args.checkpoint, args.num_heads, names, args.frames, args.score_order)
-    how = (args.window or predict_action.WINDOW, args.stride, args.fps, args.image_size)
+        if not names:
+            raise ValueError(f"{args.classes} holds no names of classes, one on each line")
+    net = predict_action.load(
+        args.checkpoint, args.num_heads, names, args.frames or 0, args.score_order
+    )
+    how = (args.window or predict_action.WINDOW, args.stride or 0, args.fps, args.image_size)
     if gallery:
         found = predict_action.predict_by_gallery(net, keypoints, gallery, *how)
     else:

@@ -3,12 +3,13 @@
 import json
 
 from mbjax.commands.output import say, silent
+from mbjax.commands.parser import config_arguments
 
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
     sub = command("bench", _bench, "speed of the training step, of the input, and of both")
-    sub.add_argument("--config", default="configs/pretrain.py:mb_lite")
+    config_arguments(sub, "of a pretraining (%(default)s)", default="pretrain:mb_lite")
     sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
     sub.add_argument("--frames", type=int, default=243, help="clip length (%(default)s)")
     sub.add_argument("--steps", type=int, default=10, help="steps to time (%(default)s)")

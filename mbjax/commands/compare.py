@@ -2,6 +2,8 @@
 
 import json
 
+from mbjax.commands.parser import positive
+
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
@@ -9,7 +11,7 @@ def add(command) -> None:
     sub.add_argument("motion", help="X3D.npy as 'mbjax infer' writes it: (frames, 17, 3)")
     sub.add_argument("reference", help="the same of another model, or the truth")
     sub.add_argument(
-        "--height", type=float, default=1.75, metavar="M",
+        "--height", type=positive, default=1.75, metavar="M",
         help="of the person, which errors in mm are for (%(default)s)",
     )  # fmt: skip
     sub.add_argument("--out", default="", metavar="FILE.npz", help="errors of every frame")
@@ -22,8 +24,6 @@ def _compare(args):
     from mbjax.atomic_files import check_file, written_beside
     from mbjax.motion import compare
 
-    if args.height <= 0:
-        raise ValueError(f"--height is {args.height:g}; it must be more than 0 metres")
     if args.out:
         check_file(args.out)
     motion, reference = compare.read_motion(args.motion), compare.read_motion(args.reference)

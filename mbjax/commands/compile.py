@@ -6,6 +6,7 @@ The TPU compiler (libtpu) runs on any machine and knows each slice's chips, link
 import json
 
 from mbjax.commands.output import say, silent
+from mbjax.commands.parser import config_arguments, positive_int
 
 
 def add(command) -> None:
@@ -15,10 +16,10 @@ def add(command) -> None:
         _compile,
         "compile the training step for a TPU pod that is not here, and see it fit",
     )
-    sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
+    config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny", required=True)
     sub.add_argument("--topology", required=True, help="chips and shape, such as v5e:16x16")
-    sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
-    sub.add_argument("--frames", type=int, default=0, help="clip length (the config's maxlen)")
+    sub.add_argument("--batch-size", type=positive_int, help="instead of the config's")
+    sub.add_argument("--frames", type=positive_int, help="clip length (the config's maxlen)")
     sub.add_argument("--source", default="", help="whose step (the first 3D source)")
     sub.add_argument(
         "--largest", action="store_true", help="also search the largest batch that fits"
@@ -37,12 +38,10 @@ def _compile(args) -> int:
 
     chip = chips.find(args.topology)
     config = configuration.load(args.config, args.settings)
-    if args.batch_size < 0 or args.frames < 0:
-        raise ValueError("--batch-size and --frames must be positive")
     if args.scaling and config.fsdp > 1:
         raise ValueError("--scaling is for fsdp 1")
     devices = pod_step.topology_devices(args.topology)
-    step = pod_step.PodStep(config, devices, args.source, args.frames)
+    step = pod_step.PodStep(config, devices, args.source, args.frames or 0)
     batch_size = args.batch_size or config.batch_size
     report = step.report(batch_size, chip)
     if not args.json:

@@ -1,32 +1,47 @@
 """The subcommand infer: arguments, what is written and what is printed."""
 
 import dataclasses
-import os
-import pathlib
 import sys
 
+from mbjax.commands.parser import positive, positive_int
+
+_EPILOG = """\
+files of keypoints, told by their content: AlphaPose, OpenPose (a folder), MMPose, MediaPipe,
+rtmlib, Detectron2, VideoPose3D, COCO results (JSON or .npz), and .npy, .npz of (frames, K, 3)
+layouts: h36m17, coco17, halpe26, coco18, body25, posetrack17, mediapipe33
+written into --out: X3D.npy as the release has it; motion.bvh, .glb and .trc for Blender, Unity,
+OpenSim; motion.csv, motion.npz and motion_angles.csv; motion.html and motion.mp4 to look at
+
+examples:
+  mbjax infer --checkpoint tiny --keypoints alphapose-results.json --video dance.mp4
+  mbjax infer --checkpoint best_epoch.bin --keypoints openpose/ --height 1.75 --out take1
+"""
 # Focal length of --depth-from-size over the image's longer side: about 45 degrees across.
 _USUAL_LENS = 1.2
 
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
-    sub = command("infer", _infer, "3D motion from the 2D keypoints of a detector")
+    sub = command("infer", _infer, "3D motion from the 2D keypoints of a detector", epilog=_EPILOG)
     sub.add_argument("--checkpoint", required=True, help="a work folder, a weight file, or 'tiny'")
     sub.add_argument(
         "--keypoints", required=True, metavar="FILE", help="results of a detector: file or folder"
     )
-    sub.add_argument("--layout", help="of the keypoints, where the file does not say: coco17, ...")
+    sub.add_argument("--layout", help="of the keypoints, if the file does not state it: see below")
     sub.add_argument("--person", type=int, metavar="ID", help="only this one (all)")
-    sub.add_argument("--fps", type=float, help="of the video, where the file does not say")
-    sub.add_argument("--height", type=float, metavar="M", help="of the person: results in metres")
+    sub.add_argument(
+        "--fps", type=positive, help="of the video; used if the file does not state it"
+    )
+    sub.add_argument(
+        "--height", type=positive, metavar="M", help="of the person: results in metres"
+    )
     sub.add_argument(
         "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"),
         help="of the camera, in pixels: results in metres, where the camera sees them; with "
         "--height, or for a person of 1.70 m",
     )  # fmt: skip
     sub.add_argument(
-        "--focal", type=float, metavar="PX",
+        "--focal", type=positive, metavar="PX",
         help="the same where only the focal length is known, of the image of --image-size",
     )  # fmt: skip
     sub.add_argument(
@@ -41,28 +56,28 @@ def add(command) -> None:
         "(%(default)s)",
     )  # fmt: skip
     sub.add_argument(
-        "--smooth", type=float, metavar="HZ",
+        "--smooth", type=positive, metavar="HZ",
         help="low-pass of BVH, TRC, GLB, CSV and angles, without delay (off; 6 is usual for gait)",
     )  # fmt: skip
     sub.add_argument(
         "--no-foot-lock", action="store_true", help="let planted feet slide as they were lifted"
     )
     sub.add_argument(
-        "--pixel", type=float, nargs=2, metavar=("W", "H"),
+        "--pixel", type=positive, nargs=2, metavar=("W", "H"),
         help="normalise by the image's size, and give pixels back",
     )  # fmt: skip
     sub.add_argument(
-        "--image-size", type=float, nargs=2, metavar=("W", "H"),
+        "--image-size", type=positive, nargs=2, metavar=("W", "H"),
         help="of the video that was detected on; MediaPipe's coordinates and --focal need it",
     )  # fmt: skip
     sub.add_argument(
-        "--frame-step", type=int, metavar="N",
+        "--frame-step", type=positive_int, metavar="N",
         help="show the model every N-th frame, for one trained at a lower rate (by the rate that "
         "the checkpoint records, else 1)",
     )  # fmt: skip
     sub.add_argument(
         "--window",
-        type=int,
+        type=positive_int,
         metavar="N",
         help="frames seen at once (as trained, where the checkpoint records it, else all it can)",
     )
@@ -76,7 +91,9 @@ def add(command) -> None:
         help="of a mesh net: SMPL's folder, or 'synthetic' ($MBJAX_SMPL)",
     )  # fmt: skip
     sub.add_argument("--obj", action="store_true", help="of a mesh net: also an OBJ of every frame")
-    sub.add_argument("--num-heads", type=int, help="of the checkpoint, where it does not say (8)")
+    sub.add_argument(
+        "--num-heads", type=positive_int, help="of the checkpoint, if it does not state it (8)"
+    )
     sub.add_argument("--video", metavar="FILE", help="that was detected on, for the picture")
     sub.add_argument(
         "--picture", choices=("mp4", "gif", "png", "none"), default=None,
@@ -99,6 +116,13 @@ class _Pictures:
 
 
 def _infer(args):
+    from mbjax.atomic_files import output_folder
+
+    with output_folder(args.out):
+        return _infer_into_folder(args)
+
+
+def _infer_into_folder(args):
     from mbjax.commands import infer_mesh
     from mbjax.convert import load as loading
     from mbjax.keypoints import read as keypoint_files
@@ -110,7 +134,6 @@ def _infer(args):
 
     if args.rig not in RIGS:
         raise ValueError(f"--rig {args.rig}: known are {', '.join(RIGS)}")
-    _check_out(args.out)
     # Mistakes in the keypoints are told before the model is loaded.
     pictures = _open_video(args)
     size = args.image_size or args.pixel
@@ -231,17 +254,6 @@ def _print_skeleton(one, placed):
     )
     if placed.frames_T[0] > 0:
         print(f"  person {one.person}: BVH holds the first pose up to frame {placed.frames_T[0]}")
-
-
-def _check_out(folder):
-    """Makes the folder at once: what cannot be written is better known before the work."""
-    path = pathlib.Path(folder).expanduser()
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"--out {path} is a file; a folder was wanted")
-    # Only the first that exists is looked at, so that a failure leaves no empty folder.
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise ValueError(f"--out {path}: {parent} cannot be written to")
 
 
 def _intrinsics(args, size):

@@ -9,6 +9,28 @@ import dataclasses
 import os
 import pathlib
 
+from mbjax.commands.parser import Parser
+
+_EPILOG = """\
+corpora:
+  actions       labelled recordings of your own, 2D keypoints of up to two persons
+  amass         AMASS: 3D clips of 17 joints at 60 fps
+  bvh           3D motion from BVH files
+  clips         clips that the PyTorch release's preparation cut from AMASS or Human3.6M
+  h36m          Human3.6M: pairs of detected 2D and true 3D
+  instavariety  people in the videos of InstaVariety, 2D
+  mesh_coco     COCO stills with fitted SMPL
+  mesh_h36m     Human3.6M with SMPL fitted to its markers
+  mesh_own      videos of your own with SMPL
+  mesh_pw3d     3DPW: 2D keypoints and body parameters, outdoors
+  mpi_inf_3dhp  MPI-INF-3DHP: true 2D with true 3D
+  ntu120        actions of NTU RGB+D 120, with one-shot splits
+  ntu60         actions of NTU RGB+D, 60 classes
+  pairs         your own pairs of 2D keypoints and 3D truth
+  posetrack     people in the annotated videos of PoseTrack18, 2D
+
+options of a corpus, and the files that it wants: mbjax prepare CORPUS --help"""
+
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
@@ -21,11 +43,11 @@ def _prepare(args):
     # TensorFlow greets at every start, on the device of whoever trains beside.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mbjax prepare", description="Turn a raw corpus into a dataset for training.",
-        epilog="Options of a corpus: mbjax prepare CORPUS --help",
+        epilog=_EPILOG,
     )  # fmt: skip
-    parser.add_argument("corpus", choices=sorted(prepare.CORPORA))
+    parser.add_argument("corpus", choices=sorted(prepare.CORPORA), metavar="CORPUS")
     name = parser.parse_args(args.argv[:1]).corpus
     corpus = prepare.load_corpus(name)
     chosen = _corpus_parser(name, corpus).parse_args(args.argv[1:])
@@ -38,7 +60,7 @@ def _prepare(args):
 
 
 def _corpus_parser(name, corpus):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"mbjax prepare {name}",
         description=" ".join((corpus.__doc__ or "").split()) + f" Expected in RAW: {corpus.TREE}",
     )

@@ -1,6 +1,7 @@
 """The subcommand stream-table: how late, how fast and how accurate streaming is."""
 
 from mbjax.commands.output import say
+from mbjax.commands.parser import positive_int
 
 
 def add(command) -> None:
@@ -11,7 +12,9 @@ def add(command) -> None:
     of = sub.add_mutually_exclusive_group(required=True)
     of.add_argument("--checkpoint", help="its accuracy on the sample's held-out motion, and speed")
     of.add_argument("--random", choices=("mb", "mb_lite"), help="random weights: speed alone")
-    sub.add_argument("--window", type=int, default=27, metavar="N", help="frames (%(default)s)")
+    sub.add_argument(
+        "--window", type=positive_int, default=27, metavar="N", help="frames (%(default)s)"
+    )
     sub.add_argument("--flip", action="store_true", help="mean with the mirror image")
 
 

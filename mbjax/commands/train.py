@@ -4,6 +4,10 @@ import json
 
 from mbjax.commands import hosts
 from mbjax.commands.output import say
+from mbjax.commands.parser import config_arguments, positive_int
+
+# Those of mbjax.tasks.TASKS, without its imports; a test compares them.
+FINETUNED = ("pose3d", "action", "oneshot", "mesh")
 
 
 def add(command) -> None:
@@ -12,23 +16,32 @@ def add(command) -> None:
         "quickstart", _quickstart, "pretrain a tiny model on the sample corpus and show the result"
     )
     sub.add_argument("--workdir", default="quickstart", help="where results go (%(default)s)")
-    sub.add_argument("--steps", type=int, default=0, help="fewer or more training steps")
+    sub.add_argument("--steps", type=positive_int, help="fewer or more training steps")
 
     sub = command("pretrain", _pretrain, "pretrain the encoder on prepared corpora")
-    sub.add_argument("--config", required=True, help="configs/pretrain.py:{mb,mb_lite,tiny}")
+    config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny, tiny_long", required=True)
     sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
     hosts.add_arguments(sub)
 
     sub = command("finetune", _finetune, "train a task, from a pretrained encoder or from scratch")
-    sub.add_argument("task", help="which task")
-    sub.add_argument("--config", required=True, help="configs/TASK.py:VARIANT")
+    sub.add_argument(
+        "task", choices=FINETUNED,
+        help="pose3d: 3D from detected 2D; action: classes of actions; oneshot: embeddings, for "
+        "classes known by one example; mesh: SMPL bodies",
+    )  # fmt: skip
+    config_arguments(sub, "TASK:VARIANT, such as pose3d:finetune, action:custom", required=True)
     sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
-    sub.add_argument("--init", default="", help="a pretrained checkpoint to start from")
+    sub.add_argument(
+        "--init", default="",
+        help="a pretrained checkpoint to start from; the model takes its sizes",
+    )  # fmt: skip
     hosts.add_arguments(sub)
 
     sub = command("evaluate", _evaluate, "a checkpoint's errors or scores on held-out data")
-    sub.add_argument("task", nargs="?", default="pretrain", help="which task (%(default)s)")
-    sub.add_argument("--config", required=True, help="its evaluation section: configs/TASK.py")
+    sub.add_argument(
+        "task", nargs="?", choices=("pretrain", *FINETUNED), help="which task (the config's)"
+    )
+    config_arguments(sub, "whose evaluation section counts (the run's own, of a work folder)")
     sub.add_argument("--checkpoint", required=True, help="a work folder, a weight file, or 'tiny'")
     sub.add_argument(
         "--out", default="", help="a folder for tables and pictures, if the task has any"
@@ -44,12 +57,11 @@ def _quickstart(args):
 
 
 def _pretrain(args):
-    from mbjax import configuration
     from mbjax.devices import cluster
     from mbjax.tasks.pretrain import task as pretrain
     from mbjax.training import loop
 
-    config = configuration.load(args.config, args.settings)
+    config = task_config(args, "pretrain")
     with cluster.joined(vars(args), say):
         loop.run(config, pretrain.make_task, args.workdir)
 
@@ -59,34 +71,53 @@ def _finetune(args):
     from mbjax.devices import cluster
     from mbjax.training import loop
 
-    task = tasks.find(args.task)
-    config = _task_config(args)
+    config = task_config(args, args.task)
     if args.init:
-        if "init" not in config:
-            raise ValueError(f"{args.config} has no setting 'init'; it is no fine-tuning config")
-        config.init = args.init
+        start_from(config, args)
     with cluster.joined(vars(args), say):
-        loop.run(config, task.make_task, args.workdir)
+        loop.run(config, tasks.find(args.task).make_task, args.workdir)
+
+
+def start_from(config, args) -> None:
+    """Sets config.init to --init, and the model's sizes to that checkpoint's."""
+    from mbjax.remarks import remark
+    from mbjax.tasks import initial_sizes
+
+    if "init" not in config:
+        raise ValueError(f"{args.config} has no setting 'init': it is not a fine-tuning config")
+    config.init = args.init
+    changed = initial_sizes.take(config, args.settings)
+    if changed:
+        remark(f"as {args.init} has them: {', '.join(changed)}")
 
 
 def _evaluate(args):
-    from mbjax import tasks
+    from mbjax import configuration, tasks
     from mbjax.devices import cluster
 
-    task = tasks.find(args.task)
-    config = _task_config(args)
+    if args.config:
+        config = task_config(args, args.task or "pretrain")
+    else:
+        config = configuration.of_run(args.checkpoint, args.settings)
+    own = config.get("task", "pretrain")
+    if args.task not in (None, own):
+        raise ValueError(f"{args.checkpoint} is a run of the task {own!r}, not of {args.task!r}")
+    task = tasks.find(own)
     with cluster.joined(vars(args), say) as place:
         report = task.evaluate_checkpoint(config, args.checkpoint, args.out or None)
     if place.process == 0:
         print(json.dumps(dict(report.metrics)) if args.json else report.text)
 
 
-def _task_config(args):
+def task_config(args, task):
     """The config of a command for a task; ValueError where it is another task's."""
     from mbjax import configuration
 
     config = configuration.load(args.config, args.settings)
     own = config.get("task", "pretrain")
-    if own != args.task:
-        raise ValueError(f"{args.config} is a config of the task {own!r}, not of {args.task!r}")
+    if own != task:
+        how = "pretrain" if own == "pretrain" else f"finetune {own}"
+        raise ValueError(
+            f"{args.config} is a config of the task {own!r}, not of {task!r}: mbjax {how}"
+        )
     return config

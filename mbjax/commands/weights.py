@@ -5,6 +5,7 @@ import os
 import sys
 
 from mbjax.atomic_files import check_file
+from mbjax.commands.parser import positive_int
 
 
 def add(command) -> None:
@@ -42,10 +43,10 @@ def add(command) -> None:
     sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
     _reading(sub)
     sub.add_argument(
-        "--lengths", type=int, nargs="+", default=[1, 81, 243], metavar="T",
+        "--lengths", type=positive_int, nargs="+", default=[1, 81, 243], metavar="T",
         help="frames, bounded by the model's maxlen (1 81 243)",
     )  # fmt: skip
-    sub.add_argument("--batch", type=int, default=1, help="clips at a time (%(default)s)")
+    sub.add_argument("--batch", type=positive_int, default=1, help="clips at a time (%(default)s)")
     sub.add_argument("--input", help=".npz with real clips x (N,T,17,3), and gt if there is one")
     sub.add_argument(
         "--reference", metavar="DIR",
@@ -55,7 +56,7 @@ def add(command) -> None:
 
 
 def _reading(sub):
-    sub.add_argument("--num-heads", type=int, help="where the file does not say (8)")
+    sub.add_argument("--num-heads", type=positive_int, help="if the file does not state it (8)")
     sub.add_argument(
         "--allow", action="append", default=[], metavar="PATTERN",
         help="names that may be missing (newly initialised) or left over; may be repeated",
@@ -151,8 +152,6 @@ def _optimizer(source):
 def _parity(args):
     from mbjax.convert import parity, parity_table
 
-    if min(args.lengths) < 1 or args.batch < 1:
-        raise ValueError("--lengths and --batch are at least 1")
     args.backbone_only = True  # a net with a head is compared by its encoder
     source = _read(args, optimizer=True)
     clips = targets = None

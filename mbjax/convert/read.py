@@ -66,6 +66,11 @@ class Source:
         """The encoder's sizes."""
         return self.network.encoder
 
+    @property
+    def states_heads(self) -> bool:
+        """Whether the number of heads is known from the file, and not assumed."""
+        return not any(note.startswith(recognise.HEADS_ASSUMED) for note in self.notes)
+
     def __str__(self):
         network = self.network
         text = f"{self.where}: {params.describe(network.encoder)}"

@@ -11,6 +11,7 @@ from mbjax.convert.heads import HEADS, Shapes
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
 
+HEADS_ASSUMED = "heads are not in the file"
 DEFAULT_HEADS = 8  # what every released checkpoint has; no tensor's shape tells
 
 
@@ -32,7 +33,7 @@ def network_of(
     network = recognised({name: tensor.shape for name, tensor in tensors.items()}, num_heads)
     if num_heads:
         return network, []
-    return network, [f"heads are not in the file, {network.encoder.num_heads} assumed"]
+    return network, [f"{HEADS_ASSUMED}, {network.encoder.num_heads} assumed"]
 
 
 def check_heads(network: Network, num_heads: int | None) -> None:

@@ -9,6 +9,7 @@ import jax
 
 from mbjax import configuration
 from mbjax.atomic_files import written_beside
+from mbjax.configuration import RUN_FILE
 from mbjax.devices import sharding
 from mbjax.pictures import skeletons as draw
 from mbjax.tasks.pretrain import task as pretrain
@@ -21,15 +22,18 @@ _CORPUS = (
 )
 
 
-def run(workdir: str, steps: int, say: Callable[[str], None]) -> dict:
+def run(workdir: str, steps: int | None, say: Callable[[str], None]) -> dict:
     """Trains configs/pretrain.py:tiny in `workdir`, continuing what is there; draws; sums up.
 
-    steps: about so many training steps instead of the config's (0). Returns the final metrics.
+    steps: about so many training steps instead of the config's. ValueError for a folder that holds
+    something else. Returns the final metrics.
     """
     begun = time.monotonic()
     workdir = pathlib.Path(workdir).expanduser()
-    config = configuration.load("configs/pretrain.py:tiny", [])
-    if steps:
+    if workdir.is_dir() and any(workdir.iterdir()) and not (workdir / RUN_FILE).exists():
+        raise ValueError(f"{workdir} holds something else: give another folder as --workdir")
+    config = configuration.load("pretrain:tiny", [])
+    if steps is not None:
         shorten(config, steps)
     say(_CORPUS)
     result = loop.run(config, pretrain.make_task, workdir)
@@ -64,6 +68,11 @@ def shorten(config, steps: int) -> None:
     for source in config.sources.values():
         if source.from_epoch:
             source.from_epoch = min(config.epochs - 1, round(switch * config.epochs))
+    # Two epochs at least, which a run of very few steps has shorter.
+    total = sum(s.steps_per_epoch * (config.epochs - s.from_epoch) for s in config.sources.values())
+    if total > 1.2 * steps:
+        for source in config.sources.values():
+            source.steps_per_epoch = max(1, round(source.steps_per_epoch * steps / total))
     config.warmup_steps = min(config.warmup_steps, steps // 4)
 
 
@@ -90,8 +99,9 @@ in {workdir}/
   checkpoints/   Orbax
 
 next:
-  mbjax pretrain --config configs/pretrain.py:tiny --workdir runs/longer --config.epochs=300
-  mbjax bench --config configs/pretrain.py:mb_lite --batch-size 4
-  mbjax evaluate --config configs/pretrain.py:tiny --checkpoint {workdir}
+  mbjax infer --checkpoint {workdir} --keypoints YOURS     2D keypoints of a detector to 3D motion
+  mbjax pretrain --config pretrain:tiny --workdir runs/longer --config.epochs=300
+  mbjax bench --config pretrain:mb_lite --batch-size 4
+  mbjax evaluate --checkpoint {workdir}
   mbjax prepare --help        datasets from AMASS, Human3.6M, PoseTrack, your own BVH files
 """  # noqa: E501  a table on the screen

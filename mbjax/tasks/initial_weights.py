@@ -33,9 +33,10 @@ def check_initial(config) -> None:
         return
     from mbjax.convert import read as sources
 
-    theirs = dataclasses.asdict(sources.read(config.init, backbone_only=True).config)
-    # What neither parameters nor their number depend on.
-    free = ("dtype", "remat", "attention", "num_heads")
+    source = sources.read(config.init, backbone_only=True)
+    theirs = dataclasses.asdict(source.config)
+    # How it is computed; and no tensor's size tells the heads, where the file does not state them.
+    free = ("dtype", "remat", "attention", *(() if source.states_heads else ("num_heads",)))
     wrong = [
         f"{name} {theirs[name]} (config: {value})"
         for name, value in config.model.items()

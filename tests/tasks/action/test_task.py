@@ -85,6 +85,9 @@ def test_evaluation_of_a_checkpoint_is_that_of_its_run_and_writes_tables(
     for name in ("top_1", "top_5", "weighted_f1"):
         assert found[name] == pytest.approx(of_run[name])
     assert found["recordings"] == 40
+    # A run knows its own settings.
+    assert main(["evaluate", "--checkpoint", str(trained), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
     with (tmp_path / "out" / "confusion.csv").open() as file:
         table = list(csv.reader(file))
     counts = np.array([[int(n) for n in row[1:]] for row in table[1:]])
