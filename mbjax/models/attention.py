@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import jax
 from flax import nnx
 
-from mbjax.models import attention_plain
+from mbjax.models import attention_cpu, attention_plain
 from mbjax.models.layers import LayerNorm, linear
 
 Over = Literal["joints", "frames"]
@@ -58,10 +58,11 @@ class Form:
 
 FORMS: dict[str, Form] = {
     "plain": Form(attention_plain.attention),
+    "cpu": Form(attention_cpu.attention, attention_cpu.mlp, ("cpu",)),
 }
 
 # The form that `auto` picks for a platform; plain where no other is proven faster.
-AUTOMATIC = {"cpu": "plain", "gpu": "plain", "tpu": "plain"}
+AUTOMATIC = {"cpu": "cpu", "gpu": "plain", "tpu": "plain"}
 
 NAMES = ("auto", *FORMS)
 
