@@ -11,8 +11,13 @@ def add(command) -> None:
     sub = command("bench", _bench, "speed of the training step, of the input, and of both")
     config_arguments(sub, "of a pretraining (%(default)s)", default="pretrain:mb_lite")
     sub.add_argument("--batch-size", type=int, default=0, help="instead of the config's")
-    sub.add_argument("--frames", type=int, default=243, help="clip length (%(default)s)")
+    sub.add_argument("--frames", type=int, default=0, help="clip length, instead of the config's")
     sub.add_argument("--steps", type=int, default=10, help="steps to time (%(default)s)")
+    sub.add_argument(
+        "--against", choices=("torch",),
+        help="time forward pass and training step beside the PyTorch twin's, in turn",
+    )
+    sub.add_argument("--profile", metavar="DIR", help="a trace of three steps goes there")
     sub.add_argument("--only", choices=("step", "input", "both"), help="one of the three parts")
     sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
     sub.add_argument("--json", action="store_true", help="print one JSON object")
@@ -29,16 +34,34 @@ def _bench(args):
     from mbjax import configuration
     from mbjax.speed import training
 
-    if args.frames < 1 or args.steps < 1 or args.batch_size < 0:
-        raise ValueError("--frames and --steps must be at least 1, --batch-size at least 0")
+    if args.frames < 0 or args.steps < 1 or args.batch_size < 0:
+        raise ValueError("--steps must be at least 1, --frames and --batch-size at least 0")
     config = configuration.load(args.config, args.settings)
     if args.batch_size:
         config.batch_size = args.batch_size
-    report = training.run(
-        config, args.frames, args.steps, args.only, args.peak_tflops, silent if args.json else say
-    )
+    tell = silent if args.json else say
+    if args.against:
+        report = _against(args, config, tell)
+    else:
+        report = training.run(
+            config, args.frames, args.steps, args.only, args.peak_tflops, tell, args.profile
+        )
     if args.json:
         print(json.dumps(report))
+
+
+def _against(args, config, tell):
+    from mbjax.models.dstformer import DSTformerConfig
+    from mbjax.speed import against
+
+    if args.only:
+        raise ValueError("--against times forward pass and step; it does not go with --only")
+    frames = args.frames or max(source.frames for source in config.sources.values())
+    network = DSTformerConfig(**config.model)
+    return against.run(
+        network, frames or network.maxlen, config.batch_size, args.steps, tell,
+        profile=args.profile,
+    )  # fmt: skip
 
 
 def _bench_body(args):

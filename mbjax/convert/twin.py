@@ -19,6 +19,10 @@ _EPS = 1e-6  # LayerNorm
 
 
 class TwinAttention(nn.Module):
+    """sdpa: by torch's scaled_dot_product_attention, for timings; the same up to rounding."""
+
+    sdpa = False
+
     def __init__(self, dim, num_heads):
         super().__init__()
         self.num_heads = num_heads
@@ -29,6 +33,9 @@ class TwinAttention(nn.Module):
         N, L, C = x_NxLxC.shape
         q, k, v = self.qkv(x_NxLxC).chunk(3, dim=-1)
         q, k, v = (a.view(N, L, self.num_heads, -1).transpose(1, 2) for a in (q, k, v))
+        if self.sdpa:
+            out = functional.scaled_dot_product_attention(q, k, v)
+            return self.proj(out.transpose(1, 2).reshape(N, L, C))
         weights = torch.softmax(q @ k.transpose(-1, -2) / (C // self.num_heads) ** 0.5, dim=-1)
         return self.proj((weights @ v).transpose(1, 2).reshape(N, L, C))
 
@@ -144,7 +151,7 @@ def pretraining_loss(pose_BxTxJx3, target_BxTxJx3):
     fit = (pose_BxTxJx3 * target_BxTxJx3).sum((-2, -1), keepdim=True)
     factor = fit / pose_BxTxJx3.square().sum((-2, -1), keepdim=True)
     scaled = torch.linalg.vector_norm(factor * pose_BxTxJx3 - target_BxTxJx3, dim=-1).mean()
-    velocity = torch.zeros(())
+    velocity = torch.zeros((), device=pose_BxTxJx3.device)
     if pose_BxTxJx3.shape[1] > 1:
         difference = pose_BxTxJx3.diff(dim=1) - target_BxTxJx3.diff(dim=1)
         velocity = torch.linalg.vector_norm(difference, dim=-1).mean()

@@ -24,7 +24,10 @@ def weights(kind, hidden=C):
     else:
         sizes |= {"fc1_kernel_CxF": (C, hidden), "fc1_bias_F": (hidden,),
                   "fc2_kernel_FxC": (hidden, C), "fc2_bias_C": (C,)}  # fmt: skip
-    return kind(**{name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()})
+    # 0.3: logits of order 1; where softmax is nearly one-hot, its gradient is rounding.
+    return kind(
+        **{name: rng.normal(0, 0.3, size).astype(np.float32) for name, size in sizes.items()}
+    )
 
 
 def clips(frames, batch=1):
