@@ -14,7 +14,8 @@ def add(command) -> None:
     sub.add_argument("--frames", type=int, default=0, help="clip length, instead of the config's")
     sub.add_argument("--steps", type=int, default=10, help="steps to time (%(default)s)")
     sub.add_argument(
-        "--against", choices=("torch",),
+        "--against",
+        choices=("torch",),
         help="time forward pass and training step beside the PyTorch twin's, in turn",
     )
     sub.add_argument("--profile", metavar="DIR", help="a trace of three steps goes there")

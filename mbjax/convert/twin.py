@@ -113,9 +113,7 @@ class TwinDSTformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, config.num_joints, dim))
         self.joints_embed = nn.Linear(config.dim_in, dim)
         for name, order in zip(("blocks_st", "blocks_ts"), config.streams, strict=False):
-            blocks = (
-                TwinBlock(dim, config.num_heads, hidden, order) for _ in range(config.depth)
-            )
+            blocks = (TwinBlock(dim, config.num_heads, hidden, order) for _ in range(config.depth))
             setattr(self, name, nn.ModuleList(blocks))
         self.norm = nn.LayerNorm(dim, eps=_EPS)
         self.pre_logits = nn.Sequential()

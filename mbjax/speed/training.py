@@ -39,12 +39,13 @@ def forward_flops(network: DSTformerConfig, frames: int) -> float:
 
 def run(
     config, frames: int, steps: int, only: str | None, peak_tflops: float,
-    say: Callable[[str], None],
+    say: Callable[[str], None], profile: str | None = None,
 ) -> dict:  # fmt: skip
     """The report of a config at clips of `frames` (pretraining's alone), timed over `steps` steps.
 
     only: one of step, input, both. peak_tflops: of the device, 0 for the known ones. config: its
-    maxlen may grow. ValueError where the batch does not divide.
+    maxlen may grow. profile: a folder for a trace of three steps. ValueError where the batch does
+    not divide.
     """
     mesh = sharding.make_mesh(config.fsdp)
     sharding.check_batch(config.batch_size, mesh, config.accumulate)
@@ -69,6 +70,9 @@ def run(
         step, feed = report["step"]["clips_per_s"], report["input"]["clips_per_s"]
         limit = "the training step" if step < feed else "the input"
         say(f"what limits: {limit} ({step:,.0f} against {feed:,.0f} clips/s)")
+    if profile:
+        bench.trace(profile)
+        say(f"a trace of three steps is in {profile} (xprof or TensorBoard's profile reads it)")
     return report
 
 
@@ -125,6 +129,16 @@ class _Bench:
             "compile_s": round(compile_s, 1),
             "model_tflops_per_s": flops / seconds / 1e12,
         }
+
+    def trace(self, folder):
+        """Three steps on one batch, after one that may compile, as a trace of JAX's profiler."""
+        step, state = self._step()
+        batch = to_devices(self.rows, self.sharding, self.config.batch_size)
+        state, _ = jax.block_until_ready(step(state, batch))
+        with jax.profiler.trace(folder):
+            for _ in range(3):
+                state, _ = jax.block_until_ready(step(state, batch))
+        self._state = state
 
     def input(self):
         """Reading, decoding, checking and stacking alone: at least a second of it."""
