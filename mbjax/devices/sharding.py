@@ -5,6 +5,9 @@ and optimizer state with it. A batch's rows go over both axes; parameters are wh
 `data` replica.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -24,6 +27,26 @@ def make_mesh(fsdp: int = 1, devices=None) -> Mesh:
             f"use one of {_divisors(devices.size)}"
         )
     return Mesh(devices.reshape(-1, fsdp), ("data", "fsdp"))
+
+
+def platform() -> str:
+    """'cpu', 'gpu' or 'tpu': what a function that is being traced will run on."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if device is None:
+        return jax.default_backend()
+    kind = device.device_kind
+    return "tpu" if kind.startswith("TPU") else "cpu" if kind == "cpu" else "gpu"
+
+
+def traced_on(mesh: Mesh, function: Callable) -> Callable:
+    """The function, which knows while it is traced what mesh it is for (`platform`, kernels)."""
+
+    @functools.wraps(function)
+    def on_mesh(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args)
+
+    return on_mesh
 
 
 def describe(mesh: Mesh) -> str:

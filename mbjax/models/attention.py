@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 import jax
 from flax import nnx
 
-from mbjax.models import attention_cpu, attention_plain
+from mbjax.devices import sharding
+from mbjax.models import attention_cpu, attention_fused, attention_plain
 from mbjax.models.layers import LayerNorm, linear
 
 Over = Literal["joints", "frames"]
@@ -59,6 +60,7 @@ class Form:
 FORMS: dict[str, Form] = {
     "plain": Form(attention_plain.attention),
     "cpu": Form(attention_cpu.attention, attention_cpu.mlp, ("cpu",)),
+    "fused": Form(attention_fused.attention, attention_fused.mlp, platforms=("cpu", "tpu")),
 }
 
 # The form that `auto` picks for a platform; plain where no other is proven faster.
@@ -68,11 +70,12 @@ NAMES = ("auto", *FORMS)
 
 
 def choose(name: str, platform: str | None = None) -> str:
-    """The form that `name` stands for on a platform ('cpu', 'gpu', 'tpu'; None: JAX's own).
+    """The form that `name` stands for.
 
+    platform: 'cpu', 'gpu' or 'tpu'; None: the one that is traced for.
     ValueError where the form does not run there.
     """
-    platform = platform or jax.default_backend()
+    platform = platform or sharding.platform()
     if name == "auto":
         return AUTOMATIC.get(platform, "plain")
     if platform not in FORMS[name].platforms:

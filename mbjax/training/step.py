@@ -152,7 +152,7 @@ def compiled_step(step: Callable, mesh, abstract_state) -> Callable:
     """The step as one compiled program on the mesh, with donated state and replicated metrics."""
     shardings = sharding.state_sharding(abstract_state, mesh)
     return jax.jit(
-        step,
+        sharding.traced_on(mesh, step),
         in_shardings=(shardings, sharding.batch_sharding(mesh)),
         out_shardings=(shardings, sharding.replicated(mesh)),
         donate_argnums=0,

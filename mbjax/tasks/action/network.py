@@ -38,7 +38,9 @@ class Forward:
                 keys_B = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), batch["number"])
             return model(clips[..., : config.model.dim_in], keys_B)
 
-        return jax.jit(predict, out_shardings=sharding.replicated(mesh))
+        return jax.jit(
+            sharding.traced_on(mesh, predict), out_shardings=sharding.replicated(mesh)
+        )
 
     def __call__(self, graphdef, state, mesh, recordings: Recordings) -> np.ndarray:
         config = self._config

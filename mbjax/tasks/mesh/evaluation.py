@@ -169,7 +169,9 @@ class Evaluation:
         if mesh_of_devices not in self._compiled:
             whole = sharding.replicated(mesh_of_devices)
             self._compiled[mesh_of_devices] = jax.jit(
-                self._predict, static_argnums=0, out_shardings=whole
+                sharding.traced_on(mesh_of_devices, self._predict),
+                static_argnums=0,
+                out_shardings=whole,
             )
         predict = self._compiled[mesh_of_devices]
         row_sharding = sharding.batch_sharding(mesh_of_devices)

@@ -214,4 +214,6 @@ class Evaluation:
                 pose_BxTxJx3 = pose_BxTxJx3.at[..., :2].set(x[..., :2])
             return pose_BxTxJx3
 
-        return jax.jit(predict, out_shardings=sharding.replicated(mesh))
+        return jax.jit(
+            sharding.traced_on(mesh, predict), out_shardings=sharding.replicated(mesh)
+        )

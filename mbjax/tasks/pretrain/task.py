@@ -198,7 +198,7 @@ class Evaluation:
             in_mm = tuple(skeleton.root_relative(output) * unit_B * 1000 for output in outputs)
             return noisy, *in_mm
 
-        return jax.jit(predict, out_shardings=whole)
+        return jax.jit(sharding.traced_on(mesh, predict), out_shardings=whole)
 
     def _batches(self, graphdef, state, mesh, examples):
         """(example numbers, noisy input, target, prediction, prediction from the noisy input)."""
