@@ -25,9 +25,13 @@ import numpy as np
 
 from mbjax.keypoints import layouts, tracking
 from mbjax.keypoints.arrays import from_array
+from mbjax.keypoints.formats import json_values
 from mbjax.keypoints.formats.choose import open_source
 from mbjax.keypoints.layouts import LAYOUTS, WHOLE_BODY
 from mbjax.keypoints.tracking import Observation
+
+# No image has so many pixels, no detector such scores.
+_LARGEST = 1e9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,21 +63,27 @@ class Keypoints:
 
 
 def read(
-    source: str | os.PathLike | np.ndarray,
+    source: str | os.PathLike | np.ndarray | list,
     layout: str | None = None,
     image_size: tuple[float, float] | None = None,
 ) -> Keypoints:
-    """Every person's 2D keypoints in a file, a folder or an array.
+    """Every person's 2D keypoints in a file, a folder or an array (or lists, or a tensor).
 
     layout: instead of what the file says or its number of keypoints implies. image_size: (width,
     height) in pixels, needed for MediaPipe's coordinates, which are shares of the image.
     FileNotFoundError, or ValueError in one line: no keypoints, nobody in them, a layout that cannot
     be told apart or is not known, NaN, a negative confidence.
     """
-    where = "the array" if isinstance(source, np.ndarray) else str(source)
+    path = source if isinstance(source, str | os.PathLike) else None
+    where = "the array" if path is None else str(path)
     layout = None if layout is None else layouts.named(layout)
+    if image_size is not None:
+        image_size = json_values.image_size(image_size, "image_size")
     try:
-        found = from_array(source) if isinstance(source, np.ndarray) else open_source(source)
+        if path is None:
+            found = from_array(json_values.numbers(source, type(source).__name__))
+        else:
+            found = open_source(path)
         return _settle(found, layout, image_size, where)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
@@ -116,8 +126,14 @@ def _check(observation):
     bad = np.argwhere(~np.isfinite(keypoints))
     if len(bad):
         raise ValueError(
-            f"{at}, keypoint {bad[0][0]}: {keypoints[tuple(bad[0])]} is no number; mark what was "
-            "not seen by confidence 0"
+            f"{at}, keypoint {bad[0][0]}: {keypoints[tuple(bad[0])]} is not a number; mark what "
+            "was not seen by confidence 0"
+        )
+    huge = np.argwhere(np.abs(keypoints) > _LARGEST)
+    if len(huge):
+        raise ValueError(
+            f"{at}, keypoint {huge[0][0]}: {keypoints[tuple(huge[0])]:g} is neither a pixel nor a "
+            "confidence"
         )
     if keypoints[:, 2].min() < 0:
         k = int(keypoints[:, 2].argmin())
@@ -161,6 +177,14 @@ def _to_pixels(observations, image_size):
         o.keypoints_Kx3 = o.keypoints_Kx3 * np.array([*image_size, 1.0])
 
 
+def _missing_ids(ids):
+    if ids == {None}:
+        return "no tracking ids"
+    if None in ids:
+        return "some persons without a tracking id"
+    return f"one tracking id, {next(iter(ids))}, for several persons of a frame"
+
+
 def _tracks(observations, notes):
     observations = sorted(observations, key=lambda o: o.frame)
     per_frame = np.unique([o.frame for o in observations], return_counts=True)[1]
@@ -169,10 +193,12 @@ def _tracks(observations, notes):
     if None in ids or (len(ids) == 1 and per_frame.max() > 1):
         if per_frame.max() == 1:
             numbers = [0] * len(observations)
-            notes.append("no tracking ids, one person a frame: taken as one person")
+            notes.append(f"{_missing_ids(ids)}, one person a frame: taken as one person")
         else:
             numbers = tracking.link(observations)
-            notes.append(f"no tracking ids: persons linked by position, {len(set(numbers))} found")
+            notes.append(
+                f"{_missing_ids(ids)}: persons linked by position, {len(set(numbers))} found"
+            )
     else:
         numbers = [o.person for o in observations]
     people: dict[int, dict[int, Observation]] = {}

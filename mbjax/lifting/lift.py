@@ -25,7 +25,7 @@ ASSUMED_FPS = 30.0
 
 def lift(
     model: nnx.Module,
-    source: str | os.PathLike | np.ndarray | Keypoints,
+    source: str | os.PathLike | np.ndarray | list | Keypoints,
     *,
     layout: str | None = None,
     person: int | None = None,
@@ -68,8 +68,7 @@ def lift(
     a person seen for fewer frames is played there and back. Raises what mbjax.keypoints.read.read
     raises, and ValueError for options that make no sense.
     """
-    if hasattr(model, "backbone"):
-        raise ValueError(f"{type(model).__name__} gives no pose; lift takes a DSTformer")
+    predict.check_model(model, "lift")
     view = _Camera(intrinsics, pixel, image_size)
     _check_options(model, fps, height, frame_step, window, batch_size, reference_compat)
     if intrinsics is not None and (pixel or reference_compat):

@@ -15,6 +15,18 @@ from mbjax.models.trained_on import TrainedOn
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT, mirror
 
+
+def check_model(model, taker: str) -> None:
+    """ValueError where `model` is not a network that gives poses. taker: who takes it."""
+    if not isinstance(model, nnx.Module):
+        raise ValueError(
+            f"model is a {type(model).__name__}; {taker} takes what mbjax.load gives"
+            + (f": mbjax.load({model!r})" if isinstance(model, str) else "")
+        )
+    if hasattr(model, "backbone"):
+        raise ValueError(f"{type(model).__name__} gives no pose; {taker} takes a DSTformer")
+
+
 _ORDINAL = {2: "nd", 3: "rd"}
 
 

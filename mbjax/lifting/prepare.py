@@ -64,9 +64,14 @@ def clips_of(
         if np.any(clip.input_TxJx3[..., 2] > 0):
             clips.append(clip)
         else:
-            notes.append(f"person {track.person}: under {MIN_VISIBLE} visible joints, left out")
+            few = np.count_nonzero(clip.keypoints_TxJx3[..., 2]) < MIN_VISIBLE
+            why = f"under {MIN_VISIBLE} visible joints" if few else "all joints at one point"
+            notes.append(f"person {track.person}: {why}, left out")
     if not clips:
-        raise ValueError(f"{source.source}: nobody with at least {MIN_VISIBLE} visible joints")
+        why = "; ".join(note for note in notes if note.endswith("left out"))
+        raise ValueError(
+            f"{source.source}: nobody with at least {MIN_VISIBLE} visible joints apart ({why})"
+        )
     return clips, notes
 
 

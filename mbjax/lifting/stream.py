@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from mbjax.keypoints import layouts, outliers, tracking
-from mbjax.lifting.predict import root_stays
+from mbjax.lifting.predict import check_model, root_stays
 from mbjax.lifting.windows import there_and_back
 from mbjax.models.trained_on import trained_on
 from mbjax.pose.normalise import square
@@ -62,8 +62,7 @@ class Stream:
         layout: str = "h36m17",
         root_relative: bool | None = None,
     ):
-        if hasattr(model, "backbone"):
-            raise ValueError(f"{type(model).__name__} gives no pose; a Stream takes a DSTformer")
+        check_model(model, "a Stream")
         if window is None:
             trained = trained_on(model)
             window = min(trained.frames if trained else _WINDOW, model.config.maxlen)
@@ -137,7 +136,9 @@ class Stream:
         if points.shape[1] == 2:
             points = np.concatenate([points, np.ones((K, 1))], axis=1)
         if not np.isfinite(points).all() or points[:, 2].min() < 0:
-            raise ValueError("NaN or a negative confidence; mark what was not seen by confidence 0")
+            raise ValueError(
+                "not finite, or a negative confidence; mark what was not seen by confidence 0"
+            )
         points[:, 2] = np.minimum(points[:, 2], 1)
         return points
 

@@ -63,7 +63,7 @@ def _halpe(change=None):
         ([], "empty: no keypoints in it"),
         ({"weather": "fine"}, "JSON, but no 2D keypoints that are known here"),
         ([{"image_id": 0, "keypoints": [1.0] * 54}], "18 keypoints"),
-        (_halpe((7, float("nan"))), "frame 1, keypoint 2: nan is no number"),
+        (_halpe((7, float("nan"))), "frame 1, keypoint 2: nan is not a number"),
         (_halpe((8, -0.5)), "frame 1, keypoint 2: confidence -0.5 is negative"),
         ({"version": 1.3, "people": []}, "nobody in it"),
         ([{"image_id": 0, "keypoints": [0.0] * 78}], "nobody in it: every confidence is 0"),

@@ -57,7 +57,7 @@ def negative():
     [
         ([], "empty: no keypoints"),
         ({}, "empty: no keypoints"),
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ({"a": 1}, "no 2D keypoints that are known here"),
         ([1, 2, 3], "no 2D keypoints that are known here"),
         (["a"], "no 2D keypoints that are known here"),
@@ -66,7 +66,7 @@ def negative():
         (results(np.ones((3, 19, 3))), "19 keypoints are no layout known here; known: h36m17"),
         (results(np.ones((3, 18, 2))), "12 keypoints are no layout"),
         (results(np.ones((3, 17, 3))) + results(np.ones((1, 26, 3))), "side by side"),
-        (nan_json(), "frame 3, keypoint 2: nan is no number"),
+        (nan_json(), "frame 3, keypoint 2: nan is not a number"),
         (negative(), "frame 3, keypoint 2: confidence -0.5 is negative"),
         (results(np.zeros((3, 26, 3))), "nobody in it"),
         ({"people": []}, "nobody in it"),
@@ -120,5 +120,5 @@ def test_bad_arrays_and_folders(tmp_path):
         keypoint_files.read(tmp_path / "two.npz")
     folder = openpose(tmp_path / "json", keypoints("body25"))
     (folder / "video_000000000003_keypoints.json").write_text("{")
-    with pytest.raises(ValueError, match="video_000000000003_keypoints.json: no JSON"):
+    with pytest.raises(ValueError, match="video_000000000003_keypoints.json: not JSON"):
         keypoint_files.read(folder)

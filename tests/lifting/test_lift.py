@@ -1,7 +1,10 @@
 """From 2D keypoints to 3D motion: lengths, gaps, persons, units, the reference's way."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+from flax import nnx
 
 import mbjax
 from mbjax.keypoints.layouts import LAYOUTS
@@ -279,7 +282,7 @@ def test_mistakes_are_told(model, options, message):
 def test_nobody_with_enough_joints(model):
     points = smooth_keypoints(1)
     points[:, 3:] = 0
-    with pytest.raises(ValueError, match="nobody with at least 4 visible joints"):
+    with pytest.raises(ValueError, match="at least 4 visible joints apart .person 0: under 4"):
         lift(model, points)
     both = np.stack([points, smooth_keypoints(1)], axis=1)
     motion = lift(model, both)
@@ -287,9 +290,32 @@ def test_nobody_with_enough_joints(model):
 
 
 def test_a_net_with_another_head_gives_no_pose():
-    class Net:
+    class Net(nnx.Module):
         backbone = None
 
     for call in (lambda: lift(Net(), smooth_keypoints(3)), lambda: mbjax.Stream(Net())):
         with pytest.raises(ValueError, match="Net gives no pose; .*takes a DSTformer"):
             call()
+    for call in (lift, lambda model, _: mbjax.Stream(model)):
+        with pytest.raises(ValueError, match="model is a str; .* takes .*mbjax.load.'tiny'."):
+            call("tiny", smooth_keypoints(3))
+        with pytest.raises(ValueError, match="model is a NoneType"):
+            call(None, smooth_keypoints(3))
+
+
+def test_lists_and_tensors_are_arrays(model):
+    points = smooth_keypoints(5)
+    expected = lift(model, points).persons[0].pose_TxJx3
+    for same in (points.tolist(), jnp.asarray(points), torch.from_numpy(points)):
+        pose = lift(model, same).persons[0].pose_TxJx3
+        np.testing.assert_allclose(pose, expected, atol=1e-5)  # JAX keeps float32
+    with pytest.raises(ValueError, match="the array: list: not a list of numbers"):
+        lift(model, [[1, 2], [3]])
+
+
+def test_all_joints_at_one_point(model):
+    points = np.ones((5, 17, 3))
+    with pytest.raises(ValueError, match="visible joints apart .person 0: all joints at one point"):
+        lift(model, points)
+    with pytest.raises(ValueError, match="image_size: .0, 0. is not the width and height"):
+        lift(model, smooth_keypoints(5), image_size=(0, 0))

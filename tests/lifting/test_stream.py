@@ -188,10 +188,10 @@ def test_bad_frames_are_told(model):
     stream = mbjax.Stream(model, WINDOW)
     with pytest.raises(ValueError, match=r"takes \(17, 2 or 3\), got \(18, 3\)"):
         stream.push(np.ones((18, 3)))
-    for value, column in ((np.nan, 0), (-1, 2)):
+    for value, column in ((np.nan, 0), (np.inf, 1), (-1, 2)):
         bad = smooth_keypoints(1)[0]
         bad[3, column] = value
-        with pytest.raises(ValueError, match="NaN or a negative confidence"):
+        with pytest.raises(ValueError, match="not finite, or a negative confidence"):
             stream.push(bad)
 
 

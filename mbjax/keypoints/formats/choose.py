@@ -19,8 +19,8 @@ from mbjax.keypoints.formats import (
     videopose3d,
 )
 from mbjax.keypoints.formats.json_values import read_json
-from mbjax.keypoints.formats.numpy_files import read_arrays
 from mbjax.keypoints.found import Found
+from mbjax.safe_files import numpy_files
 
 # The first that knows the file reads it. "json": of parsed JSON; "numpy": of {name: array}.
 FORMS = {
@@ -37,6 +37,13 @@ FORMS = {
 }
 
 
+# What people give instead of what a detector found in it.
+_PICTURES = (
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".jpg", ".jpeg",
+    ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+
+
 def open_source(source) -> Found:
     """A file or a folder, in whichever form it is; FileNotFoundError, or ValueError in one line."""
     path = pathlib.Path(source).expanduser()
@@ -44,8 +51,13 @@ def open_source(source) -> Found:
         return openpose.read_folder(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file or folder of 2D keypoints: {path}")
+    if path.suffix.lower() in _PICTURES:
+        raise ValueError(
+            "a video or a picture; give the 2D keypoints that a detector (MediaPipe, RTMPose, "
+            "AlphaPose ...) found in it"
+        )
     kind = "numpy" if path.suffix in (".npy", ".npz") else "json"
-    data = read_arrays(path) if kind == "numpy" else read_json(path)
+    data = _arrays(path) if kind == "numpy" else read_json(path)
     for read in FORMS[kind]:
         found = read(data)
         if found is not None:
@@ -54,3 +66,13 @@ def open_source(source) -> Found:
         "JSON, but no 2D keypoints that are known here; AlphaPose, COCO results, MMPose, OpenPose, "
         "MediaPipe, rtmlib and Detectron2 are"
     )
+
+
+def _arrays(path):
+    """{name: array} of an .npz file; of an .npy file, its array under the name 'keypoints'."""
+    try:
+        if path.suffix == ".npy":
+            return {"keypoints": numpy_files.read_npy(path, objects=True)}
+        return numpy_files.read_npz(path, objects=True)
+    except ValueError as error:
+        raise ValueError(f"cannot be read ({error})") from None

@@ -1,6 +1,6 @@
 """COCO results and AlphaPose's own: a list of {image_id, keypoints (flat), score, idx}."""
 
-from mbjax.keypoints.formats.json_values import frame_numbers, integer, numbers
+from mbjax.keypoints.formats.json_values import frame_numbers, integer, numbers, score
 from mbjax.keypoints.found import Found
 from mbjax.keypoints.tracking import Observation
 
@@ -19,9 +19,9 @@ def read(data) -> Found | None:
         flat = numbers(entry["keypoints"], f"frame {frame}: keypoints")
         if flat.ndim != 1 or flat.size == 0 or flat.size % 3:
             raise ValueError(f"frame {frame}: {flat.size} numbers, not triples (x, y, confidence)")
-        score = entry.get("score", 0.0)
-        score = float(score) if isinstance(score, int | float) else 0.0
         person = integer(entry.get("idx", entry.get("track_id")))
-        observations.append(Observation(frame, person, flat.reshape(-1, 3), score))
+        observations.append(
+            Observation(frame, person, flat.reshape(-1, 3), score(entry.get("score")))
+        )
     seventeen = len(observations[0].keypoints_Kx3) == 17
     return Found(observations, layout="coco17" if seventeen else None)

@@ -48,6 +48,8 @@ def by_frame(keypoints, scores, key: str, frames: list[int] | None = None) -> Fo
     each frame (M, K) or (K,), or None where keypoints have three channels. key: what the file calls
     the keypoints. Both detectors are trained on COCO: 17 keypoints are COCO's.
     """
+    if scores is not None and not isinstance(scores, list | tuple | np.ndarray):
+        raise ValueError(f"scores of {key} are not a list with an entry per frame")
     if scores is not None and len(scores) != len(keypoints):
         raise ValueError(f"{len(keypoints)} frames of {key}, but {len(scores)} of scores")
     observations = []

@@ -9,6 +9,7 @@ import numpy as np
 _IMAGE_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|mp4|avi|mov)$", re.IGNORECASE)
 # Numbers of frames and persons past this are hashes or times, not counts.
 _LARGEST = 2**53
+_DIGITS = 18
 
 
 def read_json(path: pathlib.Path):
@@ -16,14 +17,17 @@ def read_json(path: pathlib.Path):
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"no JSON, .npy or .npz ({error}); cut off?") from None
+        raise ValueError(f"not JSON, .npy or .npz ({error}); cut off?") from None
     if data in ([], {}, None):
         raise ValueError("empty: no keypoints in it; did the detector find anybody?")
     return data
 
 
 def numbers(value, what: str) -> np.ndarray:
+    """The value as float64; ValueError where it is not numbers, `what` being their name."""
     try:
+        if np.iscomplexobj(value):
+            raise TypeError
         return np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{what}: not a list of numbers") from None
@@ -34,8 +38,31 @@ def rate(value) -> float | None:
         return None
     fps = numbers(value, "fps")
     if fps.size != 1 or not np.isfinite(fps).all() or not 0 < fps.item() < 1e5:
-        raise ValueError(f"fps {value} makes no sense")
+        raise ValueError(f"fps {_shown(value)} makes no sense")
     return float(fps.item())
+
+
+def image_size(value, what: str = "width, height") -> tuple[float, float]:
+    """(width, height) in pixels; ValueError for what cannot be."""
+    size = numbers(value, what)
+    if size.shape != (2,) or not ((size > 0) & (size < 1e6)).all():
+        raise ValueError(
+            f"{what}: {_shown(value)} is not the width and height of an image in pixels"
+        )
+    return float(size[0]), float(size[1])
+
+
+def _shown(value):
+    return " ".join(str(value).split())[:60]
+
+
+def score(value) -> float:
+    """A person's score, 0 where it is not a number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return number if np.isfinite(number) else 0.0
 
 
 def integer(value):
@@ -55,7 +82,7 @@ def frame_numbers(image_ids):
     numbers = {}
     for name in names:
         found = re.findall(r"\d+", _IMAGE_ENDING.sub("", name))
-        if not found:
+        if not found or len(found[-1]) > _DIGITS:
             break
         numbers[name] = int(found[-1])
     if len(set(numbers.values())) == len(names) and max(numbers.values()) < _LARGEST:

@@ -4,7 +4,7 @@ Each entry is a list of 33 {x, y, visibility}, or {"pose_landmarks": that list, 
 persons}, or null; also inside {"frames": list, "fps", "width", "height"}.
 """
 
-from mbjax.keypoints.formats.json_values import numbers, rate
+from mbjax.keypoints.formats.json_values import image_size, numbers, rate
 from mbjax.keypoints.found import Found
 from mbjax.keypoints.tracking import Observation
 
@@ -16,7 +16,7 @@ def read(data) -> Found | None:
             return None
         fps = rate(data.get("fps"))
         if data.get("width") and data.get("height"):
-            size = tuple(numbers([data["width"], data["height"]], "width, height"))
+            size = image_size([data["width"], data["height"]])
         data = data["frames"]
     if not isinstance(data, list):
         return None

@@ -11,7 +11,7 @@ import numpy as np
 from mbjax.keypoints import layouts
 from mbjax.keypoints.arrays import from_array
 from mbjax.keypoints.formats import frame_arrays
-from mbjax.keypoints.formats.json_values import numbers, rate
+from mbjax.keypoints.formats.json_values import image_size, numbers, rate
 from mbjax.keypoints.found import Found
 
 
@@ -37,6 +37,8 @@ def _from_arrays(arrays):
     array = arrays[key] if key else next(iter(arrays.values()))
     if array.dtype == object:
         return _ragged(array, scores, metadata)
+    if array.ndim < 2 or (scores is not None and scores.ndim < 1):
+        raise ValueError(f"keypoints are an array {array.shape}; (frames, K, 2 or 3) expected")
     pairs = scores is not None and array.shape[-1] == 2
     if pairs:
         if scores.shape != array.shape[:-1]:
@@ -62,13 +64,13 @@ def _ragged(array, scores, metadata):
         frames = [_detectron(t, entry) for t, entry in enumerate(array[:, 1])]
         found = frame_arrays.by_frame(frames, None, "keypoints")
     elif array.ndim == 1:
-        scores = None if scores is None else list(scores)
+        scores = None if scores is None else list(np.atleast_1d(scores))
         found = frame_arrays.by_frame(list(array), scores, "keypoints")
     else:
         raise ValueError(f"keypoints are an array {array.shape} of objects, one per frame expected")
     try:
         size = metadata.item()
-        found.image_size = (float(size["w"]), float(size["h"]))
+        found.image_size = image_size([size["w"], size["h"]])
     except (AttributeError, ValueError, KeyError, TypeError):
         pass  # it says nothing of the image
     return found

@@ -12,7 +12,8 @@ from mbjax.keypoints.tracking import Observation
 
 def read_folder(path: pathlib.Path) -> Found:
     """A file a frame: OpenPose's own names, or others' (Pose2Sim, AlphaPose) in the same form."""
-    files = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
+    every = sorted(file for file in path.glob("*.json") if file.is_file())
+    files = [file for file in every if file.name.endswith("_keypoints.json")] or every
     if not files:
         raise ValueError("a folder without *_keypoints.json files, which OpenPose writes")
     frame_of = frame_numbers([_frame_name(file) for file in files])
@@ -21,7 +22,10 @@ def read_folder(path: pathlib.Path) -> Found:
         try:
             found = read(read_json(file), frame_of[_frame_name(file)])
             if found is None:
-                raise ValueError("no list 'people' in it: not written by OpenPose")
+                raise ValueError(
+                    "not what OpenPose writes of a frame; a folder is read as OpenPose's, of "
+                    "another detector (MMPose, AlphaPose ...) give one file"
+                )
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
         observations += found.observations

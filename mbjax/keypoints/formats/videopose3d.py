@@ -7,6 +7,7 @@ interpolated; metadata has layout_name ('coco') and video_metadata, {video: {'w'
 import numpy as np
 
 from mbjax.keypoints.arrays import from_array
+from mbjax.keypoints.formats.json_values import image_size
 from mbjax.keypoints.found import Found
 
 
@@ -30,7 +31,7 @@ def read(arrays: dict[str, np.ndarray]) -> Found | None:
     size = metadata.get("video_metadata", {})
     size = size.get(name, {}) if isinstance(size, dict) else {}
     if isinstance(size, dict) and {"w", "h"} <= size.keys():
-        found.image_size = (float(size["w"]), float(size["h"]))
+        found.image_size = image_size([size["w"], size["h"]])
     return found
 
 
