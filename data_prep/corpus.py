@@ -1,4 +1,4 @@
-"""The base of all TFDS builders here: raw files in, records out, trouble counted and named.
+"""The base of all TFDS builders here: raw files in, records out, problems counted and reported.
 
 A corpus is a module with one subclass of `Corpus`, which says
 
@@ -31,13 +31,16 @@ records.
 """
 
 import dataclasses
+import math
 import pathlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_prep.parts import read_parts
 from data_prep.report import Report, summary
 
 
@@ -64,9 +67,13 @@ def found(raw: pathlib.Path, pattern: str, split: str) -> list[SourceFile]:
     return [SourceFile(split, path.relative_to(raw).as_posix(), path) for path in paths]
 
 
-def option(default, help, choices=None):
-    """A field of an OPTIONS dataclass with the text that --help shows for it."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(default, help, choices=None, low=0, high=1_000_000):
+    """A field of an OPTIONS dataclass with the text that --help shows for it.
+
+    low, high: of a number.
+    """
+    metadata = {"help": help, "choices": choices, "low": low, "high": high}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +95,14 @@ class Settings(tfds.core.BuilderConfig):
 
 
 class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """See the module's docstring."""
+    """See the module's docstring.
+
+    A subclass has the class methods
+
+        record_features(options) -> tfds.features.FeaturesDict     what a record holds (features.py)
+        source_files(raw, options) -> [SourceFile, ...]            in a fixed order; empty if none
+        records(source, options, report) -> (key, record), ...     of one raw file, for its split
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First."}
@@ -96,28 +110,19 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Give the folder of raw files as --manual_dir."
     TREE = ""
     OPTIONS: type = NoOptions
+    NEEDED: ClassVar = ("record_features", "source_files", "records")
 
-    # --- what a corpus says --------------------------------------------------------------------
-
-    @classmethod
-    def record_features(cls, options) -> tfds.features.FeaturesDict:
-        """What a record holds (data_prep/features.py)."""
-        raise NotImplementedError
-
-    @classmethod
-    def source_files(cls, raw: pathlib.Path, options) -> list[SourceFile]:
-        """All raw files, in a fixed order; empty if there are none."""
-        raise NotImplementedError
+    def __init_subclass__(cls, skip_registration: bool = False, **further):
+        """skip_registration: the class is a base of corpora and may leave some for them to add."""
+        super().__init_subclass__(skip_registration=skip_registration, **further)
+        missing = [name for name in cls.NEEDED if not hasattr(cls, name)]
+        if missing and not skip_registration:
+            raise TypeError(f"corpus {cls.__name__} has no {', '.join(missing)}")
 
     @classmethod
     def companions(cls, raw: pathlib.Path, options) -> list[pathlib.Path]:
         """Further files that the records depend on (body models, a name mapping)."""
         return []
-
-    @classmethod
-    def records(cls, source: SourceFile, options, report: Report) -> Iterator[tuple[str, dict]]:
-        """(key, record) of one raw file, for its split."""
-        raise NotImplementedError
 
     # --- what TFDS asks ------------------------------------------------------------------------
 
@@ -136,9 +141,6 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         if self.builder_config.parts is not None:
-            # Imported here: parts.py imports this module.
-            from data_prep.parts import read_parts
-
             parts = pathlib.Path(self.builder_config.parts)
             splits = sorted(path.name for path in parts.iterdir() if path.is_dir())
             return {split: read_parts(parts / split) for split in splits}
@@ -175,7 +177,19 @@ def make_options(corpus: type[Corpus], values: dict):
             f"{corpus.name} has no option {', '.join(unknown)}; it has: "
             + (", ".join(sorted(known)) or "none")
         )
-    return corpus.OPTIONS(**values)
+    options = corpus.OPTIONS(**values)
+    for field in dataclasses.fields(options):
+        value, low, high = getattr(options, field.name), *_range(field)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if not math.isfinite(value) or not low <= value <= high:
+            name = field.name.replace("_", "-")
+            raise ValueError(f"--{name} is {value:g}; it must be from {low:g} to {high:g}")
+    return options
+
+
+def _range(field):
+    return field.metadata.get("low", 0), field.metadata.get("high", 1_000_000)
 
 
 def find_sources(corpus: type[Corpus], raw: pathlib.Path, options) -> list[SourceFile]:
@@ -185,13 +199,27 @@ def find_sources(corpus: type[Corpus], raw: pathlib.Path, options) -> list[Sourc
     sources = corpus.source_files(raw, options)
     if not sources:
         raise FileNotFoundError(f"nothing of {corpus.name} in {raw}; expected there: {corpus.TREE}")
+    for source in sources:
+        check_split(source.split, source.name)
     return sources
+
+
+def check_split(split: str, where: str) -> None:
+    """ValueError for a name that cannot be a split's: it becomes a folder and part of a file name.
+
+    'all' stands for all splits of a dataset.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,60}", split) or split == "all":
+        raise ValueError(
+            f"{where}: {split[:60]!r} cannot be the name of a split; use letters, digits and _, at"
+            " most 60, and not 'all'"
+        )
 
 
 def checked_records(
     corpus: type[Corpus], source: SourceFile, options, report: Report
 ) -> Iterable[tuple[str, dict]]:
-    """The records of one raw file under keys unique in the corpus, with all trouble reported."""
+    """The records of one raw file under keys unique in the corpus, with all problems reported."""
     try:
         if source.path.stat().st_size == 0:
             raise ValueError("the file is empty")
@@ -206,7 +234,10 @@ def checked_records(
         report.leave_out("", f"missing key {error}")
     # Broken files fail in the many ways of the libraries that read them; a program's own mistake
     # (AttributeError, NameError ...) is not among these and stops everything.
-    except (ValueError, OSError, EOFError, IndexError, TypeError) as error:
+    except (
+        ValueError, OSError, EOFError, IndexError, TypeError, ArithmeticError, RecursionError,
+        MemoryError,
+    ) as error:  # fmt: skip
         report.leave_out("", " ".join(str(error).split()) or type(error).__name__)
 
 

@@ -1,11 +1,11 @@
 """Finished parts of a preparation: the records of one raw file, kept until the dataset is whole.
 
-A part is one .npz of plain arrays. It is written beside its name and renamed, so that a part that
-is there is whole. Each field of the records is one array of all records' values end to end, with
-their shapes.
+A part is one .npz of plain arrays, which appears whole or not at all. One that was damaged since
+is removed when it is met, to be made again. Each field of the records is one array of all records'
+values end to end, with their shapes.
 """
 
-import io
+import contextlib
 import json
 import os
 import pathlib
@@ -13,15 +13,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from data_prep.corpus import Corpus, SourceFile, checked_records, make_options
 from data_prep.report import Report
+from mbjax.atomic_files import written_beside
+from mbjax.safe_files import numpy_files
 
 
-def make_part(corpus: type[Corpus], source: SourceFile, options: dict, path: str) -> None:
-    """Reads one raw file and leaves its part at `path`. Fit for a worker on another machine."""
-    report = Report(source.name)
-    records = list(checked_records(corpus, source, make_options(corpus, options), report))
-    write_part(pathlib.Path(path), records, report)
+class DamagedPart(ValueError):
+    """A part that is not as it was written; it is removed."""
 
 
 def write_part(path: pathlib.Path, records: list[tuple[str, dict]], report: Report) -> None:
@@ -35,32 +33,31 @@ def write_part(path: pathlib.Path, records: list[tuple[str, dict]], report: Repo
         arrays[f"shape.{name}"] = np.array([value.shape for value in values], np.int64)
         arrays[f"value.{name}"] = np.concatenate([value.reshape(-1) for value in values])
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_beside(path) as beside, beside.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_report(path: pathlib.Path) -> Report:
-    """What was found while the part was made."""
-    with np.load(path) as arrays:
+    """What was found while the part was made. DamagedPart if that cannot be read."""
+    with _removed_if_damaged(path):
+        arrays = numpy_files.read_npz(path, ["report"])
         return Report.from_json(json.loads(str(arrays["report"])))
 
 
-def read_part(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
-    """The (key, record) pairs of a part, in the order they were written."""
-    with np.load(io.BytesIO(path.read_bytes())) as arrays:
-        keys = arrays["keys"].tolist()
-        names = [name[6:] for name in arrays.files if name.startswith("value.")]
-        values = {name: arrays[f"value.{name}"] for name in names}
-        shapes = {name: arrays[f"shape.{name}"] for name in names}
+def read_part(path: pathlib.Path) -> list[tuple[str, dict]]:
+    """The (key, record) pairs of a part, in the order they were written. DamagedPart otherwise."""
+    with _removed_if_damaged(path):
+        return list(_records(numpy_files.read_npz(path)))
+
+
+def _records(arrays) -> Iterator[tuple[str, dict]]:
+    names = [name[6:] for name in arrays if name.startswith("value.")]
+    values = {name: arrays[f"value.{name}"] for name in names}
+    shapes = {name: arrays[f"shape.{name}"] for name in names}
     place = dict.fromkeys(names, 0)
-    for i, key in enumerate(keys):
+    for i, key in enumerate(arrays["keys"].tolist()):
         record = {}
         for name in names:
             shape = tuple(shapes[name][i].tolist())
@@ -69,6 +66,19 @@ def read_part(path: pathlib.Path) -> Iterator[tuple[str, dict]]:
             record[name] = value.item() if shape == () else value
             place[name] = end
         yield key, record
+
+
+@contextlib.contextmanager
+def _removed_if_damaged(path):
+    try:
+        yield
+    # What a part does not hold, or holds in another form.
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        path.unlink(missing_ok=True)
+        raise DamagedPart(
+            f"{path} was damaged and is removed ({' '.join(str(error).split())}); run again to make"
+            " it anew"
+        ) from error
 
 
 def read_parts(folder: pathlib.Path) -> Iterable[tuple[str, dict]]:

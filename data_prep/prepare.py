@@ -8,11 +8,9 @@ rename there is nothing at OUT that could be taken for a dataset.
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import importlib
 import importlib.metadata
-import io
 import json
 import os
 import pathlib
@@ -37,7 +35,6 @@ CORPORA = {
 }
 # What corpora import of the package; a test compares this with their imports.
 _ROOMS = ("safe_pickle", "safe_files", "pose", "body", "keypoints", "motion", "data")
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class CannotPrepare(ValueError):
@@ -64,6 +61,7 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
     (CannotPrepare) or OSError, each with one line for the user; there is no dataset then.
     """
     from data_prep.corpus import find_sources, make_options
+    from data_prep.shards import NO_ROOM
 
     # Absolute, since parts and staging stand beside OUT, which may be ".".
     raw, out = pathlib.Path(raw).expanduser(), pathlib.Path(out).expanduser().absolute()
@@ -92,7 +90,7 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
         _write(corpus, options, parts, staging, card, reports)
         _put(staging / str(corpus.VERSION), final)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         free = shutil.disk_usage(out.parent).free
         raise CannotPrepare(
@@ -165,18 +163,19 @@ def _card(corpus, options, files, checksums):
 
 
 def _code_checksum():
-    """Of everything that records may depend on: this package, and the rooms that it imports."""
+    digest = hashlib.sha256()
+    for path in _sources_of_records():
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources_of_records():
+    """The code that records may depend on: this package, and the rooms that it imports."""
     import mbjax
 
     package = pathlib.Path(mbjax.__file__).parent
     folders = [pathlib.Path(__file__).parent, *(package / room for room in _ROOMS)]
-    paths = []
-    for folder in folders:
-        paths += sorted(folder.rglob("*.py"))
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 
 def _already_there(out, final, card, overwrite):
@@ -205,7 +204,7 @@ def _make_parts(corpus, sources, options, card, checksums, parts, beam, progress
     """A report per source; afterwards `parts` holds SPLIT/*.npz of just these sources."""
     from tqdm import tqdm
 
-    from data_prep.parts import make_part, read_report
+    from data_prep.parts import DamagedPart, read_report
 
     companions = sorted(set(checksums) - {source.name for source in sources})
     made_of = [corpus.name, options, card["code"], [checksums[name] for name in companions]]
@@ -217,6 +216,9 @@ def _make_parts(corpus, sources, options, card, checksums, parts, beam, progress
     stale = set(parts.glob("*/*")) - set(paths.values()) if parts.is_dir() else ()
     for path in stale:
         path.unlink()
+    for path in paths.values():
+        with contextlib.suppress(DamagedPart, FileNotFoundError):  # a damaged one is removed
+            read_report(path)
     waiting = [source for source in sources if not paths[source].exists()]
     if beam is not None:
         _beam_parts(corpus, waiting, options, paths, beam)
@@ -229,6 +231,17 @@ def _make_parts(corpus, sources, options, card, checksums, parts, beam, progress
     return [(source.split, read_report(paths[source])) for source in sources]
 
 
+def make_part(corpus, source, options: dict, path: str) -> None:
+    """Reads one raw file and leaves its part at `path`. Fit for a worker on another machine."""
+    from data_prep.corpus import checked_records, make_options
+    from data_prep.parts import write_part
+    from data_prep.report import Report
+
+    report = Report(source.name)
+    records = list(checked_records(corpus, source, make_options(corpus, options), report))
+    write_part(pathlib.Path(path), records, report)
+
+
 def _beam_parts(corpus, waiting, options, paths, beam_options):
     try:
         import apache_beam as beam
@@ -237,8 +250,6 @@ def _beam_parts(corpus, waiting, options, paths, beam_options):
         raise CannotPrepare(
             "--beam needs Apache Beam; install it with pip install 'mbjax[beam]'"
         ) from error
-    from data_prep.parts import make_part
-
     work = [(corpus, source, options, os.fspath(paths[source])) for source in waiting]
     flags = [f"--{option}" for option in beam_options.split(",") if option]
     with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
@@ -249,7 +260,8 @@ def _beam_parts(corpus, waiting, options, paths, beam_options):
 
 def _write(corpus, options, parts, staging, card, reports):
     """The shards and the card, into staging/VERSION."""
-    from data_prep.report import summary
+    from data_prep.report import summary, why_nothing
+    from data_prep.shards import write_shards
 
     clips = {}
     for split, report in reports:
@@ -260,54 +272,28 @@ def _write(corpus, options, parts, staging, card, reports):
     card["clips"] = clips
     card["reports"] = [{"split": split, **report.to_json()} for split, report in reports]
     if not clips:
-        raise CannotPrepare(f"nothing of {corpus.name} could be used: {card['summary']}")
+        shutil.rmtree(parts)
+        raise CannotPrepare(f"nothing of {corpus.name} could be used: {why_nothing(each)}")
+    _check_length(options, reports)
     for folder in parts.iterdir():
         if folder.name not in clips:
             shutil.rmtree(folder)  # a split without records would be none
     shutil.rmtree(staging, ignore_errors=True)
-    made = _write_shards(corpus, options, parts, staging)
+    made = write_shards(corpus, options, parts, staging)
     text = json.dumps(card, indent=1, ensure_ascii=False)
     (made / "card.json").write_text(text + "\n", encoding="utf-8")
     made.rename(staging / str(corpus.VERSION))
 
 
-def _write_shards(corpus, options, parts, staging):
-    import tensorflow_datasets as tfds
-    from absl import logging
-
-    from data_prep.corpus import Settings
-
-    logging.set_verbosity(logging.ERROR)
-    tfds.disable_progress_bar()
-    settings = Settings(name="prepared", options=options, parts=os.fspath(parts))
-    try:
-        # What it prints speaks of the staging folder, which the user will never see.
-        with contextlib.redirect_stdout(io.StringIO()), _same_bytes_every_time():
-            builder = corpus(data_dir=os.fspath(staging), config=settings)
-            builder.download_and_prepare()
-    except Exception as error:
-        # TensorFlow's writers and TFDS wrap the system's error in their own, differently each.
-        text = " ".join(str(error).split())
-        for number in _NO_ROOM:
-            if os.strerror(number) in text:
-                raise OSError(number, os.strerror(number)) from error
-        raise
-    return pathlib.Path(builder.data_path)
-
-
-@contextlib.contextmanager
-def _same_bytes_every_time():
-    """TFDS leaves the order of a record's fields to chance; meanwhile it is by name."""
-    from tensorflow_datasets.core.example_serializer import ExampleSerializer
-
-    usual = ExampleSerializer.serialize_example
-    ExampleSerializer.serialize_example = lambda self, example: self.get_tf_example(
-        example
-    ).SerializeToString(deterministic=True)
-    try:
-        yield
-    finally:
-        ExampleSerializer.serialize_example = usual
+def _check_length(options, reports):
+    """CannotPrepare where no recording for training fills a clip: all would be slow motion."""
+    lengths = [report.frames for split, report in reports if split == "train" and report.clips]
+    frames = options.get("frames", 0)
+    if lengths and max(lengths) < frames:
+        raise CannotPrepare(
+            f"--frames {frames:,} is longer than every recording for training, of which the longest"
+            f" has {max(lengths):,} frames; give at most these"
+        )
 
 
 def _put(made, final):

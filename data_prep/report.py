@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter, defaultdict
 
-# Enough to find the trouble; the counts are always whole.
+# Enough to find the problem; the counts are always whole.
 _EXAMPLES = 5
 
 
@@ -70,3 +70,23 @@ def summary(reports: list[Report], splits: dict[str, int]) -> str:
         notes.update(report.notes)
     lines += [f"note: {what} ({count:,})" for what, count in notes.most_common()]
     return "\n".join(lines)
+
+
+def why_nothing(reports: list[Report]) -> str:
+    """Half a line for a preparation without a single clip: how many files, and the main reasons."""
+    reasons = Counter()
+    for report in reports:
+        reasons.update({why for _, why, _ in report.left_out})
+    files = len({report.source for report in reports})
+    left_out = len({report.source for report in reports if report.left_out})
+    named = [f"{_shortened(why)} ({count:,})" for why, count in reasons.most_common(2)]
+    if len(reasons) > 2:
+        named.append(f"and {len(reasons) - 2:,} more reasons")
+    first = next((report.source for report in reports if report.left_out), "")
+    return f"{left_out:,} of {files:,} files left out: {'; '.join(named)}" + (
+        f"; the first is {_shortened(first)}" if first else ""
+    )
+
+
+def _shortened(text, most=160):
+    return text if len(text) <= most else text[: most - 4] + " ..."

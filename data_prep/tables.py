@@ -38,7 +38,9 @@ class Table:
         column = self._column(name)
         if isinstance(column, np.ndarray):
             column = column.tolist()
-        if not isinstance(column, (list, tuple)):
+        if not isinstance(column, (list, tuple)) or not all(
+            isinstance(word, (str, bytes)) for word in column
+        ):
             raise ValueError(f"{self.split}: {name} is not a list of words")
         column = [c.decode("latin1") if isinstance(c, bytes) else str(c) for c in column]
         if name != "source":
@@ -60,7 +62,7 @@ class Table:
         column = self._column(name)
         try:
             column = np.asarray(column)
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{self.split}: {name} holds entries of several shapes") from error
         if column.dtype.kind not in "fiu":
             raise ValueError(f"{self.split}: {name} does not hold numbers")

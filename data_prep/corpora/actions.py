@@ -7,6 +7,7 @@ anything that mbjax.keypoints.read reads: .json, .npy, .npz, or a folder of Open
 
 import csv
 import dataclasses
+import pathlib
 
 from data_prep import corpus, features
 from mbjax.data.action.persons import side_by_side
@@ -114,6 +115,15 @@ def _is_recording(path):
 
 
 def _of_table(raw, table):
+    try:
+        return _rows_of_table(raw, table)
+    except csv.Error as error:
+        raise ValueError(f"{table}: not a table ({error})") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{table}: not UTF-8; save it as 'CSV UTF-8'") from None
+
+
+def _rows_of_table(raw, table):
     with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns = [name.strip() for name in reader.fieldnames or ()]
@@ -125,7 +135,7 @@ def _of_table(raw, table):
             )
         reader.fieldnames = columns
         rows = [{k: (v or "").strip() for k, v in row.items() if k in _COLUMNS} for row in reader]
-    absent = [row["file"] for row in rows if not (raw / row["file"]).exists()]
+    absent = [row["file"][:100] for row in rows if not _is_below(raw, row["file"])]
     if absent:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         raise ValueError(
@@ -136,8 +146,8 @@ def _of_table(raw, table):
     for number, row in enumerate(rows, 2):
         if not row["label"]:
             raise ValueError(f"{table}, line {number}: {row['file']} has no label")
-        if row.get("split") == "all":
-            raise ValueError(f"{table}, line {number}: a split cannot be called 'all'")
+        split = row.get("split") or "train"
+        corpus.check_split(split, f"{table}, line {number}")
         if row["file"] in seen:
             raise ValueError(f"{table}, line {number}: {row['file']} is there twice")
         seen.add(row["file"])
@@ -145,12 +155,29 @@ def _of_table(raw, table):
             numbers = {k: float(row.get(k) or 0) for k in ("width", "height", "fps")}
         except ValueError:
             raise ValueError(f"{table}, line {number}: width, height and fps are numbers") from None
+        for name, most in (("width", 1e6), ("height", 1e6), ("fps", 1e5)):
+            if not 0 <= numbers[name] <= most:
+                raise ValueError(
+                    f"{table}, line {number}: {name} is {numbers[name]:g}; it must be from 0 to"
+                    f" {most:,.0f}"
+                )
         size = (int(numbers["width"]), int(numbers["height"]))
         sources.append(
             LabelledFile(
-                row.get("split") or "train", row["file"], raw / row["file"], row["label"],
+                split, row["file"], raw / row["file"], row["label"],
                 row.get("subject", ""), row.get("layout", ""), size if all(size) else None,
                 numbers["fps"],
             )
         )  # fmt: skip
     return sources
+
+
+def _is_below(raw, name):
+    """Whether it names something in the raw folder, and not outside of it."""
+    path = pathlib.PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts:
+        return False
+    try:
+        return (raw / name).exists()
+    except (OSError, ValueError):  # longer than a name can be; a character that none has
+        return False

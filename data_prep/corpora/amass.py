@@ -21,8 +21,6 @@ T frames as recorded, N frames at 60 fps, J = 17 joints.
 import dataclasses
 import functools
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 
@@ -31,6 +29,7 @@ from data_prep.resampling import interpolate, positions
 from mbjax.body.files import read_smplh
 from mbjax.body.model import RegressedJoints
 from mbjax.pose.skeleton import NUM_JOINTS
+from mbjax.safe_files import numpy_files
 
 FPS = 60.0
 CLIP, STRIDE = 243, 81  # 4 s; in training two thirds are shared with the next clip
@@ -81,16 +80,14 @@ def read_recording(path: pathlib.Path) -> Recording:
     """One recording. ValueError in one line, without the path, for a file that is not one."""
     needed = ("poses", "trans", "betas", "gender", "mocap_framerate")
     try:
-        archive = _open(path)
-        with archive:
-            missing = [name for name in needed if name not in archive.files]
-            if missing:
-                raise ValueError(f"missing key {', '.join(missing)}; is it AMASS in SMPL+H G?")
-            names = (*needed, "dmpls")
-            found = {name: _member(archive, name) for name in names if name in archive.files}
-    # RuntimeError is zipfile's word for a password or an unknown method.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-        raise ValueError(f"broken or cut off ({error}); download it again") from error
+        found = numpy_files.read_npz(path, (*needed, "dmpls"))
+    except ValueError as error:
+        raise ValueError(
+            f"not an .npz archive of numbers and text ({error}); download it again"
+        ) from error
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise ValueError(f"missing key {', '.join(missing)}; is it AMASS in SMPL+H G?")
     T = len(found["poses"]) if found["poses"].ndim else 0
     if T == 0:
         raise ValueError("a recording of no frames")
@@ -109,25 +106,6 @@ def read_recording(path: pathlib.Path) -> Recording:
         found["poses"], found["trans"], found["betas"], found.get("dmpls"),
         _gender(found["gender"]), _rate(found["mocap_framerate"]),
     )  # fmt: skip
-
-
-def _open(path):
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except ValueError:
-        archive = None  # neither .npz nor .npy
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("not an .npz archive; download it again")
-    return archive
-
-
-def _member(archive, name):
-    try:
-        return archive[name]
-    except ValueError as error:
-        raise ValueError(
-            f"{name} is not plain numbers or text, which is all that is read"
-        ) from error
 
 
 def _gender(value):
@@ -156,8 +134,8 @@ class BodyModels:
                 "--body-models names its folder"
             )
         try:
-            self._regressor_Jx6890 = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            self._regressor_Jx6890 = numpy_files.read_npy(path)
+        except (ValueError, OSError) as error:
             raise ValueError(f"{path} is not a numpy array; download it again") from error
         if self._regressor_Jx6890.ndim != 2 or len(self._regressor_Jx6890) != NUM_JOINTS:
             raise ValueError(

@@ -16,7 +16,6 @@ along an axis of the first node.
 
 import dataclasses
 import fnmatch
-import json
 import pathlib
 
 import numpy as np
@@ -27,6 +26,7 @@ from data_prep.windows import cut_source
 from mbjax.motion import rig
 from mbjax.motion.bvh_reader import read_bvh
 from mbjax.pose.skeleton import JOINTS, ROOT
+from mbjax.safe_files import json_files
 
 CMU = {
     "joints": {
@@ -69,6 +69,8 @@ NAMINGS |= {name: _of_rig(rig.RIGS[name]) for name in ("mixamo", "blender", "vrm
 # Normalised units of a metre: the release's for AMASS, with which a person is about half a unit
 # tall and walks some metres within [-1, 1].
 UNITS_PER_METRE = 0.298
+# Frames a second of a recording; a slower one would be mostly made up.
+_SLOWEST, _FASTEST = 5, 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +79,14 @@ class BvhOptions:
         "cmu", "which node is which joint: cmu, mbjax, mixamo, blender, vrm, or a JSON file"
     )
     test: str = corpus.option("", "files of the test split: patterns of names, by commas")
-    frames: int = corpus.option(243, "frames of a clip")
-    stride: int = corpus.option(81, "frames from one training clip to the next")
-    fps: float = corpus.option(60.0, "frame rate of the clips")
-    metres_per_unit: float = corpus.option(0.0, "metres of the file's unit; 0: as the naming says")
+    frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
+    stride: int = corpus.option(
+        81, "frames from one training clip to the next", low=1, high=100_000
+    )
+    fps: float = corpus.option(60.0, "frame rate of the clips", low=1, high=10_000)
+    metres_per_unit: float = corpus.option(
+        0.0, "metres of the file's unit; 0: as the naming says", high=1000
+    )
     drop_first_frame: str = corpus.option(
         "naming", "leave out each file's first frame", ("naming", "yes", "no")
     )
@@ -99,6 +105,7 @@ class Bvh(corpus.Corpus):
 
     @classmethod
     def source_files(cls, raw, options):
+        read_naming(options.naming)  # a broken one stops everything, before it starts
         patterns = [pattern for pattern in options.test.split(",") if pattern]
         sources = corpus.found(raw, "**/*.[bB][vV][hH]", "train")
         return [
@@ -108,7 +115,7 @@ class Bvh(corpus.Corpus):
 
     @classmethod
     def companions(cls, raw, options):
-        return [] if options.naming in NAMINGS else [pathlib.Path(options.naming)]
+        return [] if options.naming in NAMINGS else [pathlib.Path(options.naming).expanduser()]
 
     @classmethod
     def records(cls, source, options, report):
@@ -150,6 +157,8 @@ def read_motion(path, options, report) -> np.ndarray:
     """
     naming = read_naming(options.naming)
     motion = read_bvh(path)
+    if not _SLOWEST <= motion.fps <= _FASTEST:
+        raise ValueError(f"{motion.fps:.3g} frames a second; motion has {_SLOWEST} to {_FASTEST:,}")
     if not np.isfinite(motion.values_TxD).all():
         row = int(np.argmin(np.isfinite(motion.values_TxD).all(axis=1)))
         raise ValueError(f"not a number in frame {row}")
@@ -170,22 +179,51 @@ def read_motion(path, options, report) -> np.ndarray:
 
 
 def read_naming(name: str) -> dict:
-    """A built-in naming, or one from a JSON file; ValueError if it is incomplete."""
+    """A built-in naming, or one from a JSON file; ValueError if it is not complete and sound."""
     if name in NAMINGS:
         return NAMINGS[name]
-    try:
-        naming = json.loads(pathlib.Path(name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    path = pathlib.Path(name).expanduser()
+    if not path.is_file():
         raise FileNotFoundError(
             f"naming {name!r} is neither built in ({', '.join(NAMINGS)}) nor a JSON file"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"naming {name}: not JSON ({error})") from None
+        )
+    naming = json_files.read_object(path)
     naming = {"metres_per_unit": 0.01, "drop_first_frame": False, **naming}
-    missing = sorted(set(JOINTS) - set(naming.get("joints", ())))
+    joints = naming.get("joints")
+    missing = sorted(set(JOINTS) - set(joints if isinstance(joints, dict) else ()))
     if missing:
         raise ValueError(f"naming {name}: 'joints' lacks {', '.join(missing)}")
+    for joint in JOINTS:
+        if not _is_rule(joints[joint]):
+            raise ValueError(
+                f"naming {name}: {joint} is not a node's name, a list of names, or the four of"
+                " between, share, forward and axis"
+            )
+    metres = naming["metres_per_unit"]
+    if not _is_number(metres) or not 0 < metres <= 1000:
+        raise ValueError(f"naming {name}: metres_per_unit is not a number from 0 to 1000")
+    if not isinstance(naming["drop_first_frame"], bool):
+        raise ValueError(f"naming {name}: drop_first_frame is not true or false")
     return naming
+
+
+def _is_rule(rule):
+    """Whether it says where a joint is: one of the three forms of the module's docstring."""
+    if isinstance(rule, dict):
+        return (
+            set(rule) == {"between", "share", "forward", "axis"}
+            and isinstance(rule["between"], list)
+            and len(rule["between"]) == 2
+            and all(isinstance(name, str) for name in rule["between"])
+            and all(_is_number(rule[key]) and abs(rule[key]) < 100 for key in ("share", "forward"))
+            and rule["axis"] in ("x", "y", "z", "+x", "+y", "+z", "-x", "-y", "-z")
+        )
+    names = [rule] if isinstance(rule, str) else rule
+    return isinstance(names, list) and bool(names) and all(isinstance(n, str) for n in names)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def joints_of(motion, rules: dict) -> np.ndarray:

@@ -20,7 +20,7 @@ _FPS = {_AMASS: 60.0, _H36M: 50.0}
 @dataclasses.dataclass(frozen=True)
 class ClipsOptions:
     subset: str = corpus.option(_AMASS, "which of the two kinds of clips", (_AMASS, _H36M))
-    frames: int = corpus.option(243, "frames of a clip")
+    frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
 
 
 class Clips(corpus.Corpus):

@@ -37,9 +37,13 @@ IMAGE_SIZES = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    frames: int = corpus.option(243, "frames of a clip")
-    stride: int = corpus.option(81, "frames between the starts of training clips")
-    test_stride: int = corpus.option(243, "frames between the starts of test clips")
+    frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
+    stride: int = corpus.option(
+        81, "frames between the starts of training clips", low=1, high=100_000
+    )
+    test_stride: int = corpus.option(
+        243, "frames between the starts of test clips", low=1, high=100_000
+    )
     clips: str = corpus.option(
         "cover",
         "cover: test clips hold every frame, the last one overlapping; reference: the release's",

@@ -17,6 +17,7 @@ from data_prep.resampling import generator
 from data_prep.windows import cut, cut_source
 from mbjax.pose.normalise import crop_scale
 from mbjax.pose.skeleton import NUM_JOINTS, ROOT
+from mbjax.safe_files import numpy_files
 
 # OpenPose's names in the order of mbjax.pose.skeleton.JOINTS. The release has neither belly nor
 # head (they stay unseen), and the tracks are brought to the same.
@@ -28,10 +29,12 @@ _NAMES = (
 
 @dataclasses.dataclass(frozen=True)
 class InstavarietyOptions:
-    frames: int = corpus.option(81, "frames of a clip")
-    stride: int = corpus.option(27, "frames from one clip to the next")
-    crop_low: float = corpus.option(0.25, "least ratio of crop-scale; below 1 it cuts into people")
-    crop_high: float = corpus.option(1.0, "greatest ratio of crop-scale")
+    frames: int = corpus.option(81, "frames of a clip", low=1, high=100_000)
+    stride: int = corpus.option(27, "frames from one clip to the next", low=1, high=100_000)
+    crop_low: float = corpus.option(
+        0.25, "least ratio of crop-scale; below 1 it cuts into people", low=0.01, high=10
+    )
+    crop_high: float = corpus.option(1.0, "greatest ratio of crop-scale", low=0.01, high=10)
 
 
 class Instavariety(corpus.Corpus):
@@ -97,11 +100,12 @@ def _record(clip_TxJx3, ratio, name, first_frame):
 
 
 def _clips_of_arrays(source, options, report):
-    # Mapped, not read: a clip at a time is copied.
-    motion_NxJx3 = np.load(source.path, mmap_mode="r", allow_pickle=False)
-    ids_N = np.load(source.path.with_name("id_all.npy"), allow_pickle=False)
+    motion_NxJx3 = numpy_files.Rows(source.path)
+    ids_N = numpy_files.read_npy(source.path.with_name("id_all.npy"))
     if motion_NxJx3.shape[1:] != (NUM_JOINTS, 3):
         raise ValueError(f"shape {motion_NxJx3.shape}, (N, {NUM_JOINTS}, 3) wanted")
+    if motion_NxJx3.dtype.kind != "f" or ids_N.dtype.kind not in "iuf":
+        raise ValueError("not arrays of numbers")
     if ids_N.shape != motion_NxJx3.shape[:1]:
         raise ValueError(f"{len(motion_NxJx3)} frames, but id_all.npy has shape {ids_N.shape}")
     report.read(len(motion_NxJx3))
@@ -111,7 +115,9 @@ def _clips_of_arrays(source, options, report):
         if clip.stretched:
             report.note("video shorter than a clip stretched to one")
         where = f"video {clip.source} frame {clip.first_frame}"
-        yield where, clip.source, clip.first_frame, motion_NxJx3[clip.rows_T]
+        first, last = int(clip.rows_T[0]), int(clip.rows_T[-1])
+        clip_TxJx3 = motion_NxJx3[first : last + 1][clip.rows_T - first]
+        yield where, clip.source, clip.first_frame, clip_TxJx3
 
 
 def _clips_of_track(source, options, report):
@@ -120,9 +126,11 @@ def _clips_of_track(source, options, report):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             frames.append((int(content["frame"]), _joints(content)))
+            if abs(frames[-1][0]) >= 1 << 60:
+                raise ValueError(f"frame {frames.pop()[0]:.3g}")
         except KeyError as error:
             report.leave_out(path.name, f"missing key {error}")
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             report.leave_out(path.name, f"not a frame of a track: {' '.join(str(error).split())}")
     # Names need not sort as numbers do; a frame that is there twice makes no motion.
     frames.sort(key=lambda frame: frame[0])

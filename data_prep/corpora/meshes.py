@@ -29,9 +29,13 @@ class StillOptions:
 
 @dataclasses.dataclass(frozen=True)
 class VideoOptions(StillOptions):
-    frames: int = corpus.option(16, "frames of a clip")
-    stride: int = corpus.option(8, "frames between the starts of training clips")
-    test_stride: int = corpus.option(16, "frames between the starts of test clips")
+    frames: int = corpus.option(16, "frames of a clip", low=1, high=100_000)
+    stride: int = corpus.option(
+        8, "frames between the starts of training clips", low=1, high=100_000
+    )
+    test_stride: int = corpus.option(
+        16, "frames between the starts of test clips", low=1, high=100_000
+    )
     clips: str = corpus.option(
         "cover",
         "cover: test clips hold every frame, the last one overlapping; reference: the release's",

@@ -55,8 +55,8 @@ class _Ntu(corpus.Corpus, skip_registration=True):
             return
         wanted, seen = set(content["split"][source.split]), set()
         for number, annotation in enumerate(content["annotations"]):
-            name = annotation.get("frame_dir")
-            if name is None:
+            name = annotation.get("frame_dir") if isinstance(annotation, dict) else None
+            if not isinstance(name, str):
                 report.leave_out(f"annotation {number}", "missing key 'frame_dir'")
             if name not in wanted:
                 continue
@@ -66,7 +66,7 @@ class _Ntu(corpus.Corpus, skip_registration=True):
             except KeyError as error:
                 report.leave_out(name, f"missing key {error}")
                 continue
-            except ValueError as error:
+            except (ValueError, TypeError, OverflowError) as error:
                 report.leave_out(name, str(error))
                 continue
             if not 0 <= record["label"] < cls.CLASSES:

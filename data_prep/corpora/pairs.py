@@ -10,7 +10,6 @@ T frames, K keypoints of the layout, J = 17 joints of mbjax.pose.skeleton.
 """
 
 import dataclasses
-import zipfile
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,14 +19,17 @@ from data_prep.corpora.h36m import keypoints_by_image, pose_by_image
 from data_prep.weak_perspective import over_image
 from mbjax.keypoints.layouts import LAYOUTS, from_layout
 from mbjax.pose.skeleton import NUM_JOINTS
+from mbjax.safe_files import numpy_files
 
 _PER_MM = {"mm": 1.0, "m": 1000.0}
 
 
 @dataclasses.dataclass(frozen=True)
 class PairsOptions:
-    frames: int = corpus.option(243, "frames of a clip")
-    stride: int = corpus.option(81, "frames between the starts of training clips")
+    frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
+    stride: int = corpus.option(
+        81, "frames between the starts of training clips", low=1, high=100_000
+    )
     layout: str = corpus.option("h36m17", "of the keypoints", tuple(LAYOUTS))
     unit: str = corpus.option("mm", "of the 3D", tuple(_PER_MM))
     test: str = corpus.option("", "names of test files, by commas, besides those in test/")
@@ -111,7 +113,7 @@ class Pairs(corpus.Corpus):
         if pixels.shape[-1] == 2:
             pixels = np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1)
             report.note("no confidence in the file, taken as 1")
-        fps = float(given.get("fps", 0))
+        fps = float(given["fps"].item())
         report.read(len(pixels), fps or 30.0)
         name = source.name.removesuffix(".npz")
         test = source.split == "test"
@@ -134,9 +136,8 @@ class Pairs(corpus.Corpus):
 def _read(path):
     """The arrays of a file; ValueError, in one line, for what is missing or no number."""
     try:
-        with np.load(path) as file:
-            given = {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, OSError) as error:
+        given = numpy_files.read_npz(path)
+    except (ValueError, OSError) as error:
         raise corpus.BadFile(f"not an .npz of plain arrays ({error})") from None
     missing = [name for name in ("keypoints", "pose", "image_size") if name not in given]
     if missing:
@@ -147,6 +148,14 @@ def _read(path):
         if given[name].dtype.kind not in "fiu" or given[name].ndim != 3:
             raise corpus.BadFile(f"{name} is no array of numbers with three axes")
         given[name] = given[name].astype(np.float64)
-    if given["image_size"].shape != (2,) or not (given["image_size"] > 0).all():
+    size = given["image_size"]
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not _within(size, 1, 1e6):
         raise corpus.BadFile("image_size is not (width, height)")
+    fps = given.setdefault("fps", np.zeros(()))
+    if fps.size != 1 or fps.dtype.kind not in "fiu" or not _within(fps, 0, 1e5):
+        raise corpus.BadFile("fps is not a frame rate")
     return given
+
+
+def _within(array, low, high):
+    return bool(((array >= low) & (array <= high)).all())  # not so of NaN

@@ -22,13 +22,17 @@ _VISIBLE_SHARE = 0.6
 
 @dataclasses.dataclass(frozen=True)
 class PosetrackOptions:
-    frames: int = corpus.option(30, "frames of a clip: the first so many of each track")
+    frames: int = corpus.option(
+        30, "frames of a clip: the first so many of each track", low=1, high=100_000
+    )
     gaps: str = corpus.option(
         "respect", "frames missing in a track: respect begins anew after one, ignore closes the"
         " ranks as the release does", ("respect", "ignore"),
     )  # fmt: skip
-    crop_low: float = corpus.option(0.25, "least ratio of crop-scale; below 1 it cuts into people")
-    crop_high: float = corpus.option(1.0, "greatest ratio of crop-scale")
+    crop_low: float = corpus.option(
+        0.25, "least ratio of crop-scale; below 1 it cuts into people", low=0.01, high=10
+    )
+    crop_high: float = corpus.option(1.0, "greatest ratio of crop-scale", low=0.01, high=10)
 
 
 class Posetrack(corpus.Corpus):
@@ -49,7 +53,9 @@ class Posetrack(corpus.Corpus):
     @classmethod
     def records(cls, source, options, report):
         content = json.loads(source.path.read_text(encoding="utf-8"))
-        first_image = min((image["id"] for image in content["images"]), default=0)
+        if not isinstance(content, dict) or not isinstance(content["annotations"], list):
+            raise corpus.BadFile("not an object with images and annotations")
+        first_image = min((int(image["id"]) for image in content["images"]), default=0)
         video = source.name.rsplit(".", 1)[0]
         for track, frames in _tracks(content["annotations"], report).items():
             where = f"track {track}"
@@ -82,20 +88,30 @@ def _tracks(annotations, report):
     """{track: [(image, keypoints (K, 3))]} in the file's order; broken annotations left out."""
     tracks = {}
     for number, annotation in enumerate(annotations):
-        where = f"annotation {annotation.get('id', number)}"
+        if not isinstance(annotation, dict):
+            report.leave_out(f"annotation {number}", "not an object")
+            continue
+        where = f"annotation {str(annotation.get('id', number)):.40}"
         missing = [k for k in ("track_id", "image_id", "keypoints") if k not in annotation]
         if missing:
             report.leave_out(where, f"missing key {', '.join(missing)}")
             continue
-        keypoints = np.asarray(annotation["keypoints"], dtype=np.float64)
+        try:
+            keypoints = np.asarray(annotation["keypoints"], dtype=np.float64)
+            track, image = int(annotation["track_id"]), int(annotation["image_id"])
+        except (TypeError, ValueError, OverflowError):
+            report.leave_out(where, "not numbers in keypoints, track_id or image_id")
+            continue
         if keypoints.shape != (3 * _KEYPOINTS,):
             report.leave_out(where, f"wrong number of keypoints, {_KEYPOINTS} x 3 wanted")
             continue
         if not np.isfinite(keypoints).all():
             report.leave_out(where, "not a number in keypoints")
             continue
-        frame = (int(annotation["image_id"]), keypoints.reshape(_KEYPOINTS, 3))
-        tracks.setdefault(annotation["track_id"], []).append(frame)
+        if abs(image) >= 1 << 60:
+            report.leave_out(where, "image_id is not a number of an image")
+            continue
+        tracks.setdefault(track, []).append((image, keypoints.reshape(_KEYPOINTS, 3)))
     return tracks
 
 

@@ -29,7 +29,9 @@ def outcome(error: Exception) -> tuple[int, str] | None:
 
 def line_of(error: BaseException) -> str | None:
     """The line for an error that a user or a machine can cause; None for a fault of the program."""
-    disk = _of_the_disk(error)
+    # An error of this project brings a sentence of its own, also about a full disk.
+    own = type(error).__module__.partition(".")[0] in ("mbjax", "data_prep")
+    disk = None if own else _of_the_disk(error)
     if disk is not None:
         return disk
     if isinstance(error, OSError):

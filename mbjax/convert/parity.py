@@ -23,6 +23,7 @@ from mbjax.convert import names, optimizer_state, params
 from mbjax.convert.read import Source
 from mbjax.convert.torch_io import require_torch
 from mbjax.pose import losses
+from mbjax.safe_files import numpy_files
 from mbjax.training import optimizer
 
 LENGTHS = (1, 81, 243)
@@ -342,9 +343,8 @@ def read_clips(path: str, config) -> tuple[np.ndarray, np.ndarray | None]:
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file}
-    except (ValueError, OSError, AttributeError) as error:
+        arrays = numpy_files.read_npz(path)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path} is no .npz file of plain arrays ({error})") from None
     name = next((n for n in ("x", "keypoints") if n in arrays), None)
     if name is None and len(arrays) == 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mbjax.body import smpl
+from mbjax.safe_files import numpy_files
 
 PREFIX = "head.smpl."
 EXTRA = "J_regressor_extra.npy"
@@ -31,8 +32,8 @@ def tensors(body: smpl.Smpl) -> dict[str, np.ndarray]:
             "with the data of the MotionBERT release"
         )
     try:
-        extra = np.load(path, allow_pickle=False).astype(np.float32)
-    except (ValueError, OSError, EOFError):
+        extra = numpy_files.read_npy(path).astype(np.float32)
+    except (ValueError, OSError):
         raise ValueError(f"{path}: not an array of numbers; get it again") from None
     arrays = body.arrays
     pose_shapes = np.asarray(arrays["posedirs"])

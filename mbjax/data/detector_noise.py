@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbjax.pose.skeleton import NUM_JOINTS
+from mbjax.safe_files import json_files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,8 +39,7 @@ class DetectionNoise:
     def load(cls, path=None) -> "DetectionNoise":
         """From a JSON file as `mbjax fit-noise` writes it; without a path, the release's table."""
         source = path or resources.files("mbjax.data") / "detection_noise.json"
-        with open(source, encoding="utf-8") as file:
-            table = json.load(file)
+        table = json_files.read_object(source)
         try:
             noise = cls(
                 mean_Jx2=np.asarray(table["mean"], np.float32),
@@ -50,14 +50,35 @@ class DetectionNoise:
                 num_keyframes=int(table["num_keyframes"]),
                 temporal_std=float(table["temporal_std"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{source}: not a detection noise table ({error!r})") from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{source}: not a detection noise table ({error!r:.200})") from None
         shapes = (noise.mean_Jx2.shape, noise.std_Jx2.shape, noise.weight_J.shape)
         if shapes != ((NUM_JOINTS, 2), (NUM_JOINTS, 2), (NUM_JOINTS,)):
             raise ValueError(
                 f"{source}: mean, std, weight have shapes {shapes}; expected 17 joints"
             )
+        noise._check_ranges(source)
         return noise
+
+    def _check_ranges(self, source):
+        curve = self.confidence
+        for name, values, low, high in (
+            ("mean", self.mean_Jx2, -10, 10),
+            ("std", self.std_Jx2, 0, 10),
+            ("weight", self.weight_J, 0, 1),
+            ("uniform_range", self.uniform_range, 0, 100),
+            ("confidence.a", curve["a"], 1e-9, 1e9),
+            ("confidence.b", curve["b"], -1e3, 1e3),
+            ("confidence.m", curve["m"], -1e3, 1e3),
+            ("confidence.s", curve["s"], 0, 1e3),
+            ("num_keyframes", self.num_keyframes, 1, 10_000),
+            ("temporal_std", self.temporal_std, 0, 10),
+        ):
+            values = np.asarray(values)
+            if not ((values >= low) & (values <= high)).all():  # not so of NaN
+                raise ValueError(
+                    f"{source}: {name} has numbers outside {low:g} to {high:g}, in image units"
+                )
 
     def to_json(self) -> str:
         """The text that load() reads."""

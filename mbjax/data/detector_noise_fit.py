@@ -8,20 +8,28 @@ import numpy as np
 
 from mbjax.data.detector_noise import DetectionNoise
 from mbjax.pose.skeleton import JOINTS, NUM_JOINTS
+from mbjax.safe_files import numpy_files
 
 _FEWEST_FRAMES = 100
+_LARGEST = 1e6  # image units; beyond it squares of squares overflow
 
 
 def read_pairs(path: str) -> tuple[np.ndarray, np.ndarray]:
     """(detected, true) of an .npz, for `fit`; ValueError, in one line, where it holds no such."""
-    with np.load(path, allow_pickle=False) as file:
-        missing = {"detected", "true"} - set(file.files)
-        if missing:
-            raise ValueError(
-                f"{path} has no array {' and '.join(sorted(missing))}; it needs detected "
-                "(N,17,3) or (N,T,17,3): x, y, confidence, and true (N,17,2) or (N,T,17,2)"
-            )
-        return file["detected"], file["true"]
+    try:
+        arrays = numpy_files.read_npz(path, ("detected", "true"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not an .npz of numbers ({error})") from error
+    missing = {"detected", "true"} - set(arrays)
+    if missing:
+        raise ValueError(
+            f"{path} has no array {' and '.join(sorted(missing))}; it needs detected "
+            "(N,17,3) or (N,T,17,3): x, y, confidence, and true (N,17,2) or (N,T,17,2)"
+        )
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not (abs(array) < _LARGEST).all():
+            raise ValueError(f"{path}: {name} holds what is not a number in image units")
+    return arrays["detected"], arrays["true"]
 
 
 def describe(noise: DetectionNoise) -> list[str]:

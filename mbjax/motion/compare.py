@@ -10,6 +10,7 @@ import numpy as np
 from mbjax.motion.motion import stature
 from mbjax.pose import metrics
 from mbjax.pose.skeleton import NUM_JOINTS, limb_lengths, root_relative
+from mbjax.safe_files import numpy_files
 
 
 def compare(motion_TxJx3: np.ndarray, reference_TxJx3: np.ndarray, height: float) -> dict:
@@ -43,8 +44,8 @@ def read_motion(path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        array = np.load(path)
-    except (ValueError, EOFError, OSError):
+        array = numpy_files.read_npy(path)
+    except (ValueError, OSError):
         raise ValueError(f"{path} is not an .npy file of numbers") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise ValueError(f"{path} is not an .npy file of one array of floats")

@@ -79,8 +79,10 @@ class Rows:
             self.shape, by_columns, self.dtype = _header(self._file)
             self._start = self._file.tell()
             _check_size(self.shape, self.dtype, size - self._start)
-            if by_columns or not self.shape or self.dtype.hasobject:
-                raise ValueError("an array by columns, of objects, or a single number")
+            if self.dtype.hasobject:
+                raise ValueError("holds objects, where numbers or text are expected")
+            if by_columns or not self.shape:
+                raise ValueError("an array by columns, or a single number")
         self._row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
 
     def __len__(self):

@@ -1,3 +1,5 @@
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,3 +116,25 @@ def test_table_survives_writing_and_refuses_other_files(tmp_path):
     path.write_text('{"mean": [1, 2]}')
     with pytest.raises(ValueError, match="table.json: not a detection noise table"):
         detector_noise.DetectionNoise.load(path)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("std", -0.1), ("std", float("nan")), ("mean", float("inf")), ("weight", 1.5),
+        ("weight", -0.1), ("uniform_range", -1), ("num_keyframes", 0), ("num_keyframes", 10**300),
+        ("temporal_std", -1), ("temporal_std", 1e300),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_detector_has_are_refused(tmp_path, name, value):
+    table = json.loads(NOISE.to_json())
+    if isinstance(table[name], list):
+        row = table[name]
+        while isinstance(row[0], list):
+            row = row[0]
+        row[0] = value
+    else:
+        table[name] = value
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=f"table.json: (not a detection|{name} has numbers)"):
+        detector_noise.DetectionNoise.load(tmp_path / "table.json")

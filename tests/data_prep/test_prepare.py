@@ -1,5 +1,6 @@
 """`mbjax prepare`: whole datasets or none, kept parts, cards, and one line for every trouble."""
 
+import ast
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from data_prep import parts, prepare
 from data_prep.corpora import bvh
+from data_prep.corpus import Corpus, Settings
 from data_prep.report import Report, summary
 from mbjax import cli
 from mbjax.data.records import RecordReader
@@ -82,7 +84,7 @@ def test_run_again_keeps_what_is_there(raw, tmp_path, capsys, monkeypatch):
     assert command(raw, out) == 0
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "make_part", None)  # calling it would fail
+        patch.setattr(prepare, "make_part", None)  # calling it would fail
         assert command(raw, out) == 0
     assert "was there already" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
@@ -98,7 +100,7 @@ def test_run_again_keeps_what_is_there(raw, tmp_path, capsys, monkeypatch):
 
 def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path, capsys, monkeypatch):
     out, made = tmp_path / "out", []
-    usual = parts.make_part
+    usual = prepare.make_part
 
     def stopped_at_b(corpus, source, options, path):
         if source.name == "b.bvh":
@@ -106,7 +108,7 @@ def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path, capsys, monkeypatch):
         made.append(source.name)
         usual(corpus, source, options, path)
 
-    monkeypatch.setattr(parts, "make_part", stopped_at_b)
+    monkeypatch.setattr(prepare, "make_part", stopped_at_b)
     assert command(raw, out) == 130
     assert "finished parts are kept" in capsys.readouterr().err
     assert not out.exists()
@@ -116,7 +118,7 @@ def test_a_stopped_run_goes_on_where_it_was(raw, tmp_path, capsys, monkeypatch):
         made.append(source.name)
         usual(corpus, source, options, path)
 
-    monkeypatch.setattr(parts, "make_part", counted)
+    monkeypatch.setattr(prepare, "make_part", counted)
     assert command(raw, out) == 0
     assert made == ["a.bvh", "b.bvh", "c.bvh"]
     assert not (tmp_path / "out.parts").exists()
@@ -214,7 +216,7 @@ def test_no_room_is_told_from_other_trouble(raw, tmp_path, capsys, monkeypatch):
         (["posetrack", "--raw", "empty", "--out", "out"], "nothing of posetrack in empty"),
         (["bvh", "--raw", "broken", "--out", "out"], "nothing of bvh could be used"),
         (["bvh", "--raw", "broken", "--out", "file"], "file is a file; give a folder"),
-        (["bvh", "--raw", "broken", "--out", "out", "--naming", "x"], "x does not exist"),
+        (["bvh", "--raw", "broken", "--out", "out", "--naming", "x"], "naming 'x' is neither"),
     ],
 )
 def test_trouble_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
@@ -244,8 +246,6 @@ def test_wrong_usage(capsys):
 
 def test_the_builder_alone_writes_the_same_records(raw, tmp_path):
     """What `tfds build` runs: the class with a manual folder, without parts."""
-    from data_prep.corpus import Settings
-
     assert command(raw, tmp_path / "out") == 0
     settings = Settings(name="mine", options={"frames": 30, "stride": 30, "test": "b"})
     builder = bvh.Bvh(data_dir=tmp_path / "tfds", config=settings)
@@ -298,3 +298,151 @@ def test_summary_counts_everything_and_names_the_first():
     assert "  and 2 more, listed in card.json" in lines
     assert "left out: 4 (the file is empty)" in lines
     assert "note: neutral body used (7)" in lines
+
+
+def test_what_records_depend_on_is_in_their_checksum():
+    """Parts of an interrupted run are used again only where all that made them is the same."""
+    here = Path(prepare.__file__).parents[1]
+    counted = {path.resolve() for path in prepare._sources_of_records()}
+    waiting = [path for path in (here / "data_prep").rglob("*.py")]
+    reached = set()
+    while waiting:
+        path = waiting.pop()
+        if path.resolve() in reached:
+            continue
+        reached.add(path.resolve())
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in getattr(node, "names", ()) if hasattr(alias, "name")]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            elif not isinstance(node, ast.Import):
+                continue
+            for name in names:
+                module = (here / name.replace(".", "/")).with_suffix(".py")
+                waiting += [module] if module.is_file() else []
+    not_counted = {path.relative_to(here.resolve()).as_posix() for path in reached - counted}
+    # These write files and messages, and make no numbers.
+    assert not_counted <= {"mbjax/atomic_files.py", "mbjax/remarks.py"}
+
+
+def test_a_damaged_part_is_made_anew(raw, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert command(raw, out) == 130
+    kept = sorted((tmp_path / "out.parts").rglob("*.npz"))
+    kept[0].write_bytes(kept[0].read_bytes()[:-200])  # seen before the others are made
+    kept[1].write_bytes(b"nonsense")
+    content = bytearray(kept[2].read_bytes())
+    content[content.index(b"value.pose") + 2000] ^= 1  # seen when it is written
+    kept[2].write_bytes(content)
+    assert command(raw, out) == 1
+    error = capsys.readouterr().err.strip().split("\n")[-1]
+    assert f"{kept[2]} was damaged and is removed" in error and "run again" in error
+    assert command(raw, out) == 0
+    assert command(raw, tmp_path / "at_once") == 0
+    for path in (out / "1.0.0").iterdir():
+        assert path.read_bytes() == (tmp_path / "at_once/1.0.0" / path.name).read_bytes()
+
+
+def test_nothing_usable_is_one_short_line_and_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    for i in range(18):
+        (tmp_path / f"raw/a{i:02d}.bvh").write_text("HIERARCHY\n" + "x" * 3000 * (i % 3))
+    assert command(tmp_path / "raw", tmp_path / "out") == 1
+    error = capsys.readouterr().err.strip().split("\n")[-1]
+    assert "nothing of bvh could be used: 18 of 18 files left out: no line MOTION" in error
+    assert error.endswith("the first is a00.bvh") and len(error) < 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--frames", "100000"], "--frames 100,000 is longer than every recording for training"),
+        (["--frames", "0"], "--frames is 0; it must be from 1 to 100000"),
+        (["--stride", "-3"], "--stride is -3"),
+        (["--metres-per-unit", "-1"], "--metres-per-unit is -1; it must be from 0 to 1000"),
+        (["--metres-per-unit", "nan"], "--metres-per-unit is nan"),
+        (["--fps", "inf"], "--fps is inf"),
+        (["--fps", "0"], "--fps is 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(raw, tmp_path, capsys, options, said):
+    assert command(raw, tmp_path / "out", *options) == 1
+    assert said in capsys.readouterr().err.strip().split("\n")[-1]
+    assert not (tmp_path / "out").exists()
+
+
+NAMING = {"joints": bvh.CMU["joints"], "metres_per_unit": 0.01}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"metres_per_unit": 10**400}, "metres_per_unit is not a number from 0"),
+        ({"metres_per_unit": "1"}, "metres_per_unit is not a number from 0"),
+        ({"drop_first_frame": 3}, "drop_first_frame is not true or false"),
+        ({"joints": 5}, "'joints' lacks"),
+        ({"joints": {**bvh.CMU["joints"], "nose": {"between": 3}}}, "nose is not a node's name"),
+        ({"joints": {**bvh.CMU["joints"], "root": []}}, "root is not a node's name"),
+    ],
+)
+def test_a_naming_that_is_wrong_stops_before_the_start(raw, tmp_path, capsys, change, said):
+    path = tmp_path / "naming.json"
+    path.write_text(json.dumps({**NAMING, **change}))
+    assert command(raw, tmp_path / "out", "--naming", str(path)) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.parts").exists()
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+from importlib.machinery import PathFinder
+class WithoutTensorflow(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        tensorflow = name.partition(".")[0] == "tensorflow"
+        return None if tensorflow else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTensorflow
+from tensorflow_datasets.core import shuffle
+shuffle.MAX_MEM_BUFFER_SIZE = {buffer}
+from mbjax import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("buffer", [10**9, 20_000])
+def test_tensorflow_is_not_needed_and_changes_nothing(raw, tmp_path, buffer):
+    """Also where more is sorted than is kept in memory; TensorFlow's own files are the same."""
+    arguments = ["prepare", "bvh", "--raw", str(raw), "--out", str(tmp_path / "out"), *OPTIONS]
+    here = Path(prepare.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW.format(buffer=buffer), *arguments],
+        cwd=here, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    settings = Settings(name="prepared", options={"frames": 30, "stride": 30, "test": "b"})
+    builder = bvh.Bvh(data_dir=tmp_path / "tfds", config=settings)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=raw))
+    theirs = Path(builder.data_path)
+    for path in (tmp_path / "out/1.0.0").glob("*.tfrecord*"):
+        ours = RecordReader(tmp_path / "out", path.name.split("-")[1].split(".")[0])
+        other = RecordReader(theirs, ours.split)
+        assert [r["source"] for r in read(ours)] == [r["source"] for r in read(other)]
+        for one, two in zip(read(ours), read(other), strict=True):
+            np.testing.assert_array_equal(one["pose"], two["pose"])
+        assert path.stat().st_size == (theirs / path.name).stat().st_size
+
+
+def read(reader):
+    return [reader[i] for i in range(len(reader))]
+
+
+def test_a_corpus_that_lacks_something_is_no_class():
+    with pytest.raises(TypeError, match="corpus Half has no source_files, records"):
+
+        class Half(Corpus):
+            @classmethod
+            def record_features(cls, options):
+                return None

@@ -1,9 +1,12 @@
 """Your own recordings and classes: both layouts, and what is wrong with them."""
 
+import csv
+
 import numpy as np
 import pytest
 
-from data_prep.corpora.actions import Actions
+from data_prep.corpora.actions import Actions, ActionsOptions
+from mbjax import cli
 from tests.recipes.action import coco_file
 from tests.recipes.corpora import run
 
@@ -78,3 +81,45 @@ def test_the_two_most_confident_persons_are_kept_and_it_is_said(tmp_path):
     np.testing.assert_allclose(record["keypoints"][:, 0, 9, 2], [0.9, 0.45], rtol=1e-3)
     (note,) = result.notes
     assert "4 persons: the two most confident are kept (1 and 2)" in note
+
+
+BAD_ROWS = {
+    "split": ("../../../escaped", "a/b", "/absolute", "..", "all", "x" * 100, "a b", "é"),
+    "width": ("1e400", "nan", "-5", "1e9"),
+    "height": ("inf",),
+    "fps": ("-1", "1e300", "inf"),
+    "file": ("../outside.json", "/etc/passwd", "x" * 5000, "a\0b", "."),
+}
+
+
+@pytest.mark.parametrize(
+    "column, value", [(c, v) for c, values in BAD_ROWS.items() for v in values]
+)
+def test_rows_that_lead_outside_or_make_no_sense_are_named(tmp_path, capsys, column, value):
+    """A split becomes a folder, and files are looked for below the table's folder alone."""
+    raw = tmp_path / "deep" / "raw"
+    raw.mkdir(parents=True)
+    np.save(raw / "a.npy", np.random.default_rng(0).uniform(0, 100, (30, 17, 3)))
+    (tmp_path / "deep" / "outside.json").write_text("{}")
+    row = {"file": "a.npy", "label": "wave", "split": "train", "width": "", "height": "", "fps": ""}
+    row[column] = value
+    with (raw / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        writer.writeheader()
+        writer.writerow(row)
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["prepare", "actions", "--raw", str(raw), "--out", str(tmp_path / "out")]
+    status = cli.main([*arguments, "--layout", "coco17"])
+    error = capsys.readouterr().err.strip().split("\n")[-1]
+    if column == "file" and value == ".":  # a folder without recordings
+        assert status == 1 and "nothing of actions" in error
+        return
+    assert status == 1 and str(raw / "labels.csv") in error and len(error) < 500
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\0", b'file,label\na.npy,"' + b"x" * 200_000, b""])
+def test_a_table_that_is_not_one_is_a_line(tmp_path, content):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="labels.csv"):
+        Actions.source_files(tmp_path, ActionsOptions())

@@ -200,7 +200,7 @@ def test_bad_files_are_named_and_the_rest_is_prepared(bodies, tmp_path):
         "empty": "empty", "truncated": "broken or cut off", "text": "not an .npz",
         "keyless": "missing key trans", "nan": "poses holds entries that are not finite",
         "joints": "poses has shape", "no_frames": "no frames", "unequal": "trans has shape",
-        "rate": "mocap_framerate", "code": "betas is not plain numbers",
+        "rate": "mocap_framerate", "code": "betas: holds objects",
     }  # fmt: skip
     assert reasons.keys() == wanted.keys()
     for name, words in wanted.items():

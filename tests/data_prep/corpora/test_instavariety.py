@@ -100,7 +100,7 @@ def test_tracks_of_json_files(tmp_path):
     [
         (np.ones((9, 16, 3)), np.zeros(9), r"shape \(9, 16, 3\), \(N, 17, 3\) wanted"),
         (np.ones((9, 17, 3)), np.zeros(8), "9 frames, but id_all.npy has shape"),
-        (np.array([{}], dtype=object), np.zeros(1), "Python objects"),
+        (np.array([{}], dtype=object), np.zeros(1), "holds objects"),
     ],
 )
 def test_wrong_arrays(tmp_path, motion, ids, why):

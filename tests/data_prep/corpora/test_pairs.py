@@ -158,6 +158,6 @@ def test_mpi_inf_3dhp_of_the_wrong_kind_is_named(tmp_path):
     assert {why for *_, why, _ in wrong.left_out} == {"has no annot3"}
     (tmp_path / "TS5/annot_data.mat").write_bytes(b"MATLAB 5.0 but no more")
     broken = run(mpi_inf_3dhp.MpiInf3dhp, tmp_path, frames=9, cameras="13")
-    assert "no .mat file that can be read" in broken.left_out[0][2]
+    assert "not a .mat file that can be read" in broken.left_out[0][2]
     with pytest.raises(ValueError, match="write it as 0,1,2"):
         run(mpi_inf_3dhp.MpiInf3dhp, tmp_path, cameras="all")
