@@ -27,6 +27,7 @@ CORE = [
     "matplotlib>=3.11",
     "pillow>=13",
     "safetensors>=0.8",  # weights in the package, and files that need no PyTorch
+    "filelock>=3.20",  # JAX's cache of compiled programs, shared by processes
     "flatbuffers>=25",  # what jax.export writes with
 ]
 # h5py reads MATLAB's newer files.

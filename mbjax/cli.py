@@ -8,7 +8,13 @@ import sys
 
 from mbjax import huge_pages
 from mbjax.commands import failures, interrupts
+from mbjax.commands.output import silent
 from mbjax.commands.parser import Parser, print_config
+from mbjax.devices import compilation_cache
+from mbjax.remarks import remark
+
+# bench times the compiler, and compile asks it about chips that are not there.
+_NEVER_CACHED = ("bench", "bench-body", "compile")
 
 
 def entry() -> int:
@@ -41,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(args, "print_config", False):
             args.run = print_config
     _calm_libraries(args.command)
+    if not getattr(args, "no_compilation_cache", True):
+        compilation_cache.enable(silent if args.quiet else remark)
     return _reported(args)
 
 
@@ -115,6 +123,11 @@ def _parser():
         )
         sub.set_defaults(run=run, own_parser=own_parser)
         sub.add_argument("--quiet", action="store_true", help="print nothing but errors")
+        if name not in _NEVER_CACHED and not own_parser:
+            sub.add_argument(
+                "--no-compilation-cache", action="store_true",
+                help="compile anew and keep nothing of it",
+            )  # fmt: skip
         return sub
 
     for group in (

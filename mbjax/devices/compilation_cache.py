@@ -1,0 +1,90 @@
+"""Compiled programs kept between runs, in the user's cache folder, by JAX's own persistent cache.
+
+JAX reads its settings from the environment when it is imported, so a command sets them first, and
+processes it starts have them too. Entries carry versions, options and the program in their keys;
+machines of different instruction sets that share a home have folders of their own.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Callable, MutableMapping
+
+SETTING = "MBJAX_COMPILATION_CACHE"  # a folder, or 'off'
+_MAX_BYTES = 4 << 30  # the least recently used go first
+_FREE_BYTES = 1 << 30  # a fuller disk is left alone
+
+
+def enable(
+    say: Callable[[str], None], environ: MutableMapping[str, str] = os.environ
+) -> pathlib.Path | None:
+    """Turns the cache on for a JAX that is not imported yet; its folder, or None if it stays off.
+
+    Off where MBJAX_COMPILATION_CACHE is 'off' or the folder cannot be used; what the user has set
+    for JAX (JAX_COMPILATION_CACHE_DIR) stands. say: gets one line when the folder is made.
+    """
+    wanted = environ.get(SETTING, "")
+    if wanted.lower() in ("off", "0", "no") or "JAX_COMPILATION_CACHE_DIR" in environ:
+        return None
+    folder = (pathlib.Path(wanted) if wanted else _cache_home(environ) / "xla") / _machine()
+    try:
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Programs that are loaded run: they have to be one's own.
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            return None
+        if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < _FREE_BYTES:
+            return None
+        remove_unfinished(folder)
+    except (OSError, RuntimeError):  # no home, read-only, ...
+        return None
+    environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    # With a limit JAX takes a lock for each entry it reads or writes, so processes may share it.
+    environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_MAX_BYTES))
+    if is_new:
+        say(f"compiled programs are kept in {folder} for later runs ({SETTING}=off: they are not)")
+    return folder
+
+
+def remove_unfinished(folder: pathlib.Path) -> int:
+    """Removes entries whose writing was cut off (JAX would keep them for good): how many.
+
+    An entry's time of use is written after it, both under JAX's lock.
+    """
+    unfinished = [entry for entry in folder.glob("*-cache") if not _used(entry).exists()]
+    if not unfinished:
+        return 0
+    import filelock
+
+    removed = 0
+    with contextlib.suppress(filelock.Timeout), filelock.FileLock(folder / ".lockfile", timeout=10):
+        for entry in unfinished:
+            if not _used(entry).exists():
+                entry.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _used(entry):
+    return entry.with_name(entry.name.removesuffix("-cache") + "-atime")
+
+
+def _cache_home(environ):
+    home = environ.get("XDG_CACHE_HOME", "")
+    base = pathlib.Path(home) if os.path.isabs(home) else pathlib.Path.home() / ".cache"
+    return base / "mbjax"
+
+
+def _machine() -> str:
+    """Names machines that can run one another's programs."""
+    features = ""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                features = " ".join(sorted(line.split(":", 1)[1].split()))
+                break
+    digest = hashlib.sha256(features.encode()).hexdigest()[:8]
+    return f"{platform.machine() or 'machine'}-{digest}"

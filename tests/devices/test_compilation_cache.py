@@ -1,0 +1,87 @@
+"""Compiled programs kept between runs: where, for whom, and what a killed run leaves."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from mbjax.devices import compilation_cache
+
+SLOW_TO_COMPILE = """
+import os
+from mbjax.devices import compilation_cache
+compilation_cache.enable(print)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+import jax, jax.numpy as jnp
+hits = []
+jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))
+print(float(jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((5, 5))).sum()))
+print(sum(name.endswith("cache_hits") for name in hits))
+"""
+
+
+def environment(tmp_path, **changes):
+    names = [name for name in os.environ if "COMPILATION_CACHE" not in name]
+    return {name: os.environ[name] for name in names} | {
+        "XDG_CACHE_HOME": str(tmp_path), **changes,
+    }  # fmt: skip
+
+
+def started(tmp_path):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_COMPILE], env=environment(tmp_path), text=True,
+        stdout=subprocess.PIPE, cwd=pathlib.Path(compilation_cache.__file__).parents[2],
+    )  # fmt: skip
+
+
+def test_it_is_on_by_default_in_the_users_cache_folder_and_said_once(tmp_path):
+    said, environ = [], environment(tmp_path)
+    folder = compilation_cache.enable(said.append, environ)
+    assert folder.parent == tmp_path / "mbjax" / "xla"
+    assert environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
+    assert folder.stat().st_mode & 0o077 == 0  # nobody else's programs
+    assert len(said) == 1 and str(folder) in said[0] and "off" in said[0]
+    compilation_cache.enable(said.append, environment(tmp_path))
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "0"])
+def test_it_can_be_turned_off(tmp_path, value):
+    environ = environment(tmp_path, MBJAX_COMPILATION_CACHE=value)
+    assert compilation_cache.enable(print, environ) is None
+    assert "JAX_COMPILATION_CACHE_DIR" not in environ and not list(tmp_path.iterdir())
+
+
+def test_another_folder_and_jaxs_own_setting(tmp_path):
+    environ = environment(tmp_path, MBJAX_COMPILATION_CACHE=str(tmp_path / "own"))
+    assert compilation_cache.enable(print, environ).parent == tmp_path / "own"
+    environ = environment(tmp_path, JAX_COMPILATION_CACHE_DIR="elsewhere")
+    assert compilation_cache.enable(print, environ) is None
+    assert environ["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    environ = environment(tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert compilation_cache.enable(print, environ) is None
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    (tmp_path / "whole-cache").write_bytes(b"program")
+    (tmp_path / "whole-atime").write_bytes(b"0" * 8)
+    (tmp_path / "half-cache").write_bytes(b"pro")
+    assert compilation_cache.remove_unfinished(tmp_path) == 1
+    assert sorted(path.name for path in tmp_path.glob("*-*")) == ["whole-atime", "whole-cache"]
+
+
+def test_processes_share_it_and_a_later_one_finds_it(tmp_path):
+    together = [started(tmp_path) for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0].split("\n") for process in together]
+    later = started(tmp_path).communicate(timeout=300)[0].split("\n")
+    assert [process.returncode for process in together] == [0, 0]
+    *_, value, hits, _ = later
+    assert int(hits) >= 1
+    assert {output[-3] for output in outputs} == {value}
+    assert list(tmp_path.rglob("*-cache"))
