@@ -2,7 +2,9 @@
 
 import dataclasses
 import sys
+import time
 
+from mbjax.commands.output import json_argument, one_object
 from mbjax.commands.parser import positive, positive_int
 
 _EPILOG = """\
@@ -100,6 +102,7 @@ def add(command) -> None:
         help="beside the data (mp4, needs pip install 'mbjax[video]'); with any but none also "
         "motion.html",
     )  # fmt: skip
+    json_argument(sub)
 
 
 @dataclasses.dataclass
@@ -118,11 +121,16 @@ class _Pictures:
 def _infer(args):
     from mbjax.atomic_files import output_folder
 
-    with output_folder(args.out):
-        return _infer_into_folder(args)
+    with output_folder(args.out) as folder, one_object(args) as found:
+        begun = time.time()
+        status = _infer_into_folder(args, found)
+        # Clocks of file systems are coarse.
+        made = (p for p in folder.glob("[!.]*") if p.stat().st_mtime > begun - 2)
+        found["written"] = sorted(map(str, made))
+        return status
 
 
-def _infer_into_folder(args):
+def _infer_into_folder(args, found):
     from mbjax.commands import infer_mesh
     from mbjax.convert import load as loading
     from mbjax.keypoints import read as keypoint_files
@@ -146,7 +154,7 @@ def _infer_into_folder(args):
     kinds = ("dstformer", "mesh", "mesh_refine")
     model = loading.load(args.checkpoint, args.num_heads, kinds=kinds)
     if isinstance(model, MeshNet | RefineNet):
-        return infer_mesh.run(args, keypoints, fps, model)
+        return infer_mesh.run(args, keypoints, fps, model, found)
     if args.body or args.obj:
         raise ValueError("--body and --obj are for mesh nets; this is none")
     motion = infer.lift(
@@ -158,6 +166,17 @@ def _infer_into_folder(args):
     paths = motion_files.write_all(
         motion, args.out, rig_names=args.rig, in_world=in_world,
         frames=pictures.video.frames if pictures.video else None,
+    )  # fmt: skip
+    found.update(
+        source=motion.source, layout=motion.layout, unit=motion.unit, fps=motion.fps,
+        persons=[
+            {
+                "person": one.person, "frames": len(one.frames_T), "first": int(one.frames_T[0]),
+                "last": int(one.frames_T[-1]), "interpolated": int(one.interpolated_T.sum()),
+            }
+            for one in motion
+        ],
+        notes=list(dict.fromkeys((*motion.notes, *in_world.notes))),
     )  # fmt: skip
     root = "root at the origin" if motion.root_relative else "root moving"
     root = "before the camera" if motion.placed else root

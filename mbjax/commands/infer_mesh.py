@@ -15,10 +15,10 @@ from mbjax.pictures import bodies as draw_mesh
 _AT_MOST_OBJ = 2000  # files of 0.8 MB
 
 
-def run(args, keypoints, fps, model) -> int:
+def run(args, keypoints, fps, model, found: dict) -> int:
     """args: of `mbjax infer`. Writes smpl.npz, body.glb and a picture per person into args.out.
 
-    ValueError for options that only a lifting net has.
+    found: gets what --json prints. ValueError for options that only a lifting net has.
     """
     for name in ("height", "intrinsics", "focal", "reference_compat", "video"):
         if getattr(args, name):
@@ -33,6 +33,11 @@ def run(args, keypoints, fps, model) -> int:
     folder = pathlib.Path(args.out).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     rate = fps or DEFAULT_FPS
+    found.update(
+        source=keypoints.source, layout=keypoints.layout, fps=fps, body=body.where,
+        persons=[{"person": one.person, "frames": len(one.frames_T)} for one in motions],
+        notes=[*notes, *body.notes],
+    )  # fmt: skip
     print(f"{keypoints.source}: {keypoints.layout}, {len(motions)} person(s), body {body.where}")
     if fps is None:
         notes = [*notes, f"frame rate not known: {rate:g} in all files; --fps says it"]

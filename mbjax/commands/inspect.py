@@ -3,6 +3,8 @@
 import functools
 import pathlib
 
+from mbjax.commands.output import json_argument, one_object
+
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
@@ -13,6 +15,7 @@ def add(command) -> None:
     sub.add_argument("dataset", help="folder of the dataset")
     sub.add_argument("--out", help="folder for pictures (none are made without)")
     sub.add_argument("--check", action="store_true", help="read and verify every record")
+    json_argument(sub)
 
 
 def _inspect(args):
@@ -23,8 +26,10 @@ def _inspect(args):
         from mbjax.pictures import clip_sheet
 
         draw = functools.partial(clip_sheet.draw, pathlib.Path(args.out).expanduser())
-    found = health.inspect(args.dataset, args.check, draw)
-    print("\n".join(found.lines), flush=True)
+    with one_object(args) as result:
+        found = health.inspect(args.dataset, args.check, draw)
+        print("\n".join(found.lines), flush=True)
+        result.update(lines=found.lines, damage=found.damage, pictures=found.pictures)
     if found.damage:
         raise health.DamagedRecord(
             f"{len(found.damage)} damaged, see above; prepare the dataset again"

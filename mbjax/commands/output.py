@@ -1,5 +1,9 @@
 """How commands speak: results go to stdout, at once (remarks: mbjax/remarks.py, to stderr)."""
 
+import contextlib
+import json
+import sys
+
 
 def say(text: str) -> None:
     """A line of results or progress, at once."""
@@ -8,3 +12,20 @@ def say(text: str) -> None:
 
 def silent(text: str) -> None:
     """Where one JSON object is all that is to be read."""
+
+
+def json_argument(parser) -> None:
+    """--json; `one_object` does what it says."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+@contextlib.contextmanager
+def one_object(args):
+    """A dict to fill, printed at the end with --json; all that is printed meanwhile is a remark."""
+    found: dict = {}
+    if not args.json:
+        yield found
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield found
+    print(json.dumps(found, default=str))

@@ -3,7 +3,7 @@
 import json
 
 from mbjax.commands import hosts
-from mbjax.commands.output import say
+from mbjax.commands.output import json_argument, one_object, say
 from mbjax.commands.parser import config_arguments, positive_int
 
 # Those of mbjax.tasks.TASKS, without its imports; a test compares them.
@@ -17,6 +17,7 @@ def add(command) -> None:
     )
     sub.add_argument("--workdir", default="quickstart", help="where results go (%(default)s)")
     sub.add_argument("--steps", type=positive_int, help="fewer or more training steps")
+    json_argument(sub)
 
     sub = command("pretrain", _pretrain, "pretrain the encoder on prepared corpora")
     config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny, tiny_long", required=True)
@@ -53,7 +54,8 @@ def add(command) -> None:
 def _quickstart(args):
     from mbjax.experiments import quickstart
 
-    quickstart.run(args.workdir, args.steps, say)
+    with one_object(args) as found:
+        found.update(quickstart.run(args.workdir, args.steps, say))
 
 
 def _pretrain(args):

@@ -1,11 +1,17 @@
 """The subcommands import, export and parity: their arguments, and what they print."""
 
+import dataclasses
 import json
 import os
+import pathlib
 import sys
 
 from mbjax.atomic_files import check_file
+from mbjax.commands.output import json_argument, one_object
 from mbjax.commands.parser import positive_int
+
+# By the ending of the file, where --format does not say.
+PROGRAMS = {".onnx": "onnx", ".stablehlo": "stablehlo"}
 
 
 def add(command) -> None:
@@ -15,17 +21,21 @@ def add(command) -> None:
     sub.add_argument("--out", required=True, help="folder; gets checkpoints/STEP as a run does")
     _reading(sub)
     sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")
+    json_argument(sub)
 
     sub = command("export", _export, "a checkpoint to a PyTorch, safetensors or runtime's file")
     sub.add_argument("source", help="work folder, one of its checkpoints, or a file of weights")
-    sub.add_argument("--out", required=True, help=".bin, .pth, .pt or .safetensors; see --format")
     sub.add_argument(
-        "--format", choices=("stablehlo", "onnx"),
+        "--out", required=True, help=".bin, .pth, .pt, .safetensors; .onnx, .stablehlo: a program"
+    )
+    sub.add_argument(
+        "--format", choices=sorted(set(PROGRAMS.values())),
         help="a program with its weights, for other runtimes (onnx: pip install 'mbjax[onnx]')",
     )  # fmt: skip
     sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
     _reading(sub)
     sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")
+    json_argument(sub)
     sub.add_argument(
         "--no-module-prefix", action="store_true",
         help="names without 'module.', which the release's CUDA evaluation expects",
@@ -78,17 +88,29 @@ def _read(args, optimizer):
 def _import(args):
     from mbjax.convert import write as target
 
-    source = _read(args, optimizer=not args.no_optimizer)
-    folder = target.to_folder(source, args.out)
-    print(source)
-    print(f"wrote {folder} ({_optimizer(source)})")
+    with one_object(args) as found:
+        source = _read(args, optimizer=not args.no_optimizer)
+        folder = target.to_folder(source, args.out)
+        print(source)
+        print(f"wrote {folder} ({_optimizer(source)})")
+        found.update(_about(source), written=folder)
+
+
+def _about(source):
+    encoder = dataclasses.asdict(source.network.encoder)
+    return {"source": source.where, "kind": source.network.kind, "encoder": encoder}
 
 
 def _export(args):
+    with one_object(args) as found:
+        format = args.format or PROGRAMS.get(pathlib.Path(args.out).suffix)
+        source = _export_program(args, format) if format else _export_weights(args)
+        found.update(_about(source), written=args.out)
+
+
+def _export_weights(args):
     from mbjax.convert import write as target
 
-    if args.format:
-        return _export_program(args)
     target.check(args.out)
     check_file(args.out)
     source = _read(args, optimizer=not args.no_optimizer)
@@ -99,19 +121,21 @@ def _export(args):
         print(f"wrote {args.out} (weights alone)")
     else:
         print(f"wrote {args.out} ({_optimizer(source)})")
+    return source
 
 
-def _export_program(args):
+def _export_program(args, format):
     from mbjax.convert import export
 
     check_file(args.out)
     source = _read(args, optimizer=False)
-    difference = export.write(source, args.out, args.format)
+    difference = export.write(source, args.out, format)
     print(source)
     print(
-        f"wrote {args.out} ({args.format}, any batch, 1 to {source.network.encoder.maxlen} frames; "
+        f"wrote {args.out} ({format}, any batch, 1 to {source.network.encoder.maxlen} frames; "
         f"within {difference:.1e} of the model)"
     )
+    return source
 
 
 def _body(source, args):

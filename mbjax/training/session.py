@@ -134,6 +134,8 @@ class Session:
 
     def step(self, source: str, batch) -> None:
         """Begins a step on a batch; waits for the one `_AHEAD` before it."""
+        if source not in self._compiled:
+            self.report(f"compiling the step of {source} ...")
         self._state, metrics = self._run.steps[source](self._state, batch)
         if source not in self._compiled:  # compiling is not part of the speed
             self._compiled.add(source)

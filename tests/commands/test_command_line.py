@@ -143,3 +143,29 @@ def test_a_quickstart_goes_into_no_folder_of_something_else(tmp_path, capsys):
     assert cli.main(["quickstart", "--workdir", str(tmp_path)]) == 1
     assert "holds something else" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["letter.txt"]
+
+
+def test_json_is_all_there_is_on_stdout(tmp_path, capsys):
+    import numpy as np
+
+    np.save(tmp_path / "k.npy", np.random.default_rng(0).uniform(100, 300, (9, 17, 3)))
+    infer = [
+        "infer",
+        "--checkpoint",
+        "tiny",
+        "--keypoints",
+        tmp_path / "k.npy",
+        "--layout",
+        "h36m17",
+    ]
+    for arguments in (
+        ["export", "tiny", "--out", tmp_path / "x.stablehlo"],  # told by the ending
+        ["import", "tiny", "--out", tmp_path / "x"],
+        ["inspect", "sample:motion3d"],
+        [*infer, "--picture", "none", "--out", tmp_path / "out"],
+    ):
+        assert cli.main([*map(str, arguments), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+    assert str(tmp_path / "out/X3D.npy") in found["written"]
+    assert found["persons"][0]["frames"] == 9
+    assert (tmp_path / "x.stablehlo").stat().st_size > 0
