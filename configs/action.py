@@ -21,37 +21,19 @@ Your own recordings, each subject tested by a network that has not seen them:
 
 from ml_collections import ConfigDict
 
+from configs import common
+
 VARIANTS = (
     "ntu60_xsub", "ntu60_xsub_scratch", "ntu60_xview", "ntu60_xview_scratch", "custom", "sample",
 )  # fmt: skip
 
 
 def get_config(variant: str = "ntu60_xsub") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise ValueError(f"configs/action.py has no variant {variant!r}; it has {VARIANTS}")
+    common.known(variant, VARIANTS, "action.py")
     config = ConfigDict()
     config.task = "action"
     config.seed = 0
-    config.init = ""  # a pretrained checkpoint; '' for none (--init sets it)
-
-    config.model = ConfigDict(
-        {
-            "dim_in": 3,
-            "dim_out": 3,
-            "dim_feat": 512,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 2,
-            "num_joints": 17,
-            "maxlen": 243,
-            "structure": "st+ts",
-            "fusion": "adaptive",
-            "dtype": "float32",
-            "remat": False,
-            "attention": "auto",  # its form: mbjax/models/attention.py
-        }
-    )
+    config.model = common.encoder("mb")
     config.head = ConfigDict({"hidden": 2048, "dropout": 0.5})
 
     # Recordings: a folder that mbjax prepare made, and which of its splits ('a+b' for two).
@@ -59,41 +41,18 @@ def get_config(variant: str = "ntu60_xsub") -> ConfigDict:
     config.data = ConfigDict({"dir": "", "split": f"{split}_train"})
     # Without a dir, that of data. Without a split there is no evaluation.
     config.evaluation = ConfigDict({"dir": "", "split": f"{split}_val", "batch_size": 32})
-    config.score_order = "joints"  # 'coco' for released checkpoints, and data prepared so
+    common.recordings(config)
+    config.frames = 243  # to which every recording is resampled
     config.num_classes = 60
     config.classes = ()  # their names in the order of the labels; (): as the data say
     config.test_subjects = ()  # these are tested and the other subjects of data train
     config.examples_per_class = 0  # train on so many recordings of each class; 0: all
     config.class_weights = "none"  # or 'balanced': inverse to how often a class occurs
 
-    config.frames = 243  # to which every recording is resampled
-    config.persons = 2  # 1, for recordings of one person each, takes half the time
-    config.random_move = True
-    config.train_ratio_low, config.train_ratio_high, config.test_ratio = 1.0, 3.0, 2.0
-
-    config.pass_order = ("train",)
-    config.order = "sequential"
-    config.epochs = 300
-    config.steps_per_epoch = 0  # 0: one pass over the recordings
-    config.batch_size = 32  # of the whole run, over all devices
-    config.accumulate = 1
-    config.feed_threads = 4
-
-    config.partial_train = ()  # only parameters whose names begin so: 'head' freezes the encoder
-    config.learning_rate_backbone = 1e-4
-    config.learning_rate_head = 1e-4 if variant.endswith("_scratch") else 1e-3
-    config.rate_decay_per_epoch = 0.99
-    config.weight_decay = 0.01
-    config.warmup_steps = 0
-    config.cosine = False
-    config.clip_norm = 0.0
-
-    # Durations: '500 steps', '1 epoch', '5 %', '' for never.
-    config.log_every = "100 steps"
-    config.save_every = "1 epoch"
-    config.evaluate_every = "1 epoch"
-    config.keep_checkpoints = 2
-    config.fsdp = 1  # devices that share one copy of the parameters
+    common.passes(config, ("train",), epochs=300, batch_size=32)
+    head = 1e-4 if variant.endswith("_scratch") else 1e-3
+    common.adamw(config, learning_rate_backbone=1e-4, learning_rate_head=head)
+    common.run(config, log_every="100 steps", keep=2)
 
     if variant == "custom":
         _custom(config)
@@ -115,16 +74,7 @@ def _custom(config):
 
 
 def _sample(config):
-    """The tiny encoder of the package, gestures of one person, a minute or two on two cores."""
-    config.model.update(dim_feat=96, dim_rep=96, depth=2, num_heads=4, maxlen=81)
-    config.head.hidden = 256
+    """Classes of gestures made from the sample corpus."""
+    common.sample_recordings(config)
     config.num_classes = 20
-    config.frames, config.persons = 18, 1
-    # As large as the encoder saw persons when it was pretrained.
-    config.train_ratio_low, config.train_ratio_high, config.test_ratio = 1.0, 1.5, 1.25
-    config.learning_rate_backbone = 5e-4
-    config.epochs, config.steps_per_epoch, config.batch_size = 2, 20, 16
-    config.rate_decay_per_epoch, config.cosine, config.warmup_steps = 1.0, True, 10
-    config.evaluation.batch_size = 50
-    config.log_every, config.save_every, config.evaluate_every = "20 steps", "50 %", ""
-    config.feed_threads = 2
+    config.epochs = 2

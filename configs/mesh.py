@@ -8,8 +8,8 @@
         --config.sources.pw3d.dir=data/mesh_pw3d
 
 Variants, with the release's values: `h36m` and `pw3d` fine-tune a pretrained encoder (--init),
-`h36m_scratch` and `pw3d_scratch` start from nothing; `refine_hybrik` makes the mesh of an image
-method better (datasets prepared with --initial). `sample` and `sample_refine` are small, for the
+`h36m_scratch` and `pw3d_scratch` start from nothing; `refine_hybrik` refines the mesh of an image
+method (datasets prepared with --initial). `sample` and `sample_refine` are small, for the
 sample motion on the synthetic body (`mbjax sample-mesh`), with the encoder `--init tiny`.
 
 What to expect (paper, table 3, and the release): Human3.6M fine-tuned MPVE 65.5, MPJPE 54.1,
@@ -17,6 +17,8 @@ PA-MPJPE 34.8 mm; 3DPW 88.1, 76.9, 47.2; refined HybrIK on 3DPW 79.4, 68.8, 40.6
 """
 
 from ml_collections import ConfigDict
+
+from configs import common
 
 VARIANTS = (
     "h36m", "h36m_scratch", "pw3d", "pw3d_scratch", "refine_hybrik", "sample", "sample_refine",
@@ -47,8 +49,7 @@ def _source(**changes):
 
 
 def get_config(variant: str = "pw3d") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise ValueError(f"configs/mesh.py has no variant {variant!r}; it has {VARIANTS}")
+    common.known(variant, VARIANTS, "mesh.py")
     scratch, refine = variant.endswith("_scratch"), "refine" in variant
     config = ConfigDict()
     config.task = "mesh"
@@ -59,24 +60,7 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
     # SMPL's folder, 'synthetic', or '' for what the variable MBJAX_SMPL says.
     config.body = ""
 
-    config.model = ConfigDict(
-        {
-            "dim_in": 3,
-            "dim_out": 3,
-            "dim_feat": 512,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 2,
-            "num_joints": 17,
-            "maxlen": 243,
-            "structure": "st+ts",
-            "fusion": "adaptive",
-            "dtype": "float32",
-            "remat": False,
-            "attention": "auto",  # its form: mbjax/models/attention.py
-        }
-    )
+    config.model = common.encoder("mb")
     config.kind = "mesh_refine" if refine else "mesh"
     config.head = ConfigDict({"hidden": 1024, "dropout": 0.1})
     if refine:
@@ -85,8 +69,12 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
         config.head = ConfigDict({"hidden": 512, "dropout": 0.5, "initial_6d": "rows"})
 
     # The order within an epoch. Clips of 16 frames, 8 apart, as prepared; COCO has single frames.
-    config.pass_order = ("h36m", "coco", "pw3d")
-    config.order = "sequential"
+    common.passes(
+        config,
+        ("h36m", "coco", "pw3d"),
+        epochs=100 if variant == "h36m_scratch" else 60,
+        batch_size=64 if refine else 128,
+    )
     on_pw3d = not variant.startswith("h36m")
     config.sources = ConfigDict(
         {
@@ -95,40 +83,14 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
             "pw3d": _source(train=on_pw3d),
         }
     )
-    config.epochs = 100 if variant == "h36m_scratch" else 60
-    config.batch_size = 64 if refine else 128  # of the whole run, over all devices
-    config.accumulate = 1
-    config.feed_threads = 4
     config.mirror = True  # each clip with probability one half
 
     # Joints in mm; pose: rotation matrices; shape: coefficients; norm: of theta.
-    config.loss = ConfigDict(
-        {
-            "joint": 0.5,
-            "scale": 0.0,
-            "velocity": 10.0,
-            "limb_variance": 0.0,
-            "limb_length": 0.0,
-            "angle": 0.0,
-            "angle_velocity": 0.0,
-            "pose": 1000.0,
-            "shape": 1.0,
-            "norm": 20.0,
-        }
-    )
-    config.learning_rate_backbone = 1e-4 if scratch else 5e-5
-    config.learning_rate_head = 1e-4 if scratch else 5e-4
-    config.rate_decay_per_epoch = 0.98
-    config.weight_decay = 0.01
-    config.warmup_steps = 0
-    config.cosine = False
-    config.clip_norm = 0.0
-
-    # Durations: '500 steps', '1 epoch', '5 %', '' for never.
-    config.log_every = "50 steps"
-    config.save_every = "1 epoch"
-    config.evaluate_every = "1 epoch"
-    config.keep_checkpoints = 3
+    config.loss = common.pose_loss(joint=0.5, scale=0.0, velocity=10.0)
+    config.loss.update(pose=1000.0, shape=1.0, norm=20.0)
+    rates = (1e-4, 1e-4) if scratch else (5e-5, 5e-4)
+    common.adamw(config, 0.98, learning_rate_backbone=rates[0], learning_rate_head=rates[1])
+    common.run(config, log_every="50 steps", keep=3)
 
     config.evaluation = ConfigDict(
         {
@@ -137,7 +99,6 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
             "best": "pw3d" if on_pw3d else "h36m",  # by whose MPJPE a checkpoint is the best
         }
     )
-    config.fsdp = 1  # devices that share one copy of the parameters
     if variant.startswith("sample"):
         _sample(config)
     return config
@@ -146,7 +107,7 @@ def get_config(variant: str = "pw3d") -> ConfigDict:
 def _sample(config):
     """Small enough for two cores and a few minutes; the encoder of mbjax.load('tiny')."""
     config.body = "synthetic"
-    config.model.update(dim_feat=96, dim_rep=96, depth=2, num_heads=4, maxlen=81)
+    config.model = common.encoder("sample")
     config.head.update(hidden=128)
     config.pass_order = ("own",)
     config.sources = ConfigDict({"own": _source()})

@@ -16,6 +16,8 @@ in the release. Backbone frozen (--config.partial_train="('head',)"): 40.3 mm in
 
 from ml_collections import ConfigDict
 
+from configs import common
+
 VARIANTS = ("scratch", "finetune", "global", "global_lite", "sample", "sample_scratch")
 
 
@@ -33,8 +35,7 @@ def _source(**changes):
 
 
 def get_config(variant: str = "finetune") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise ValueError(f"configs/pose3d.py has no variant {variant!r}; it has {VARIANTS}")
+    common.known(variant, VARIANTS, "pose3d.py")
     config = ConfigDict()
     config.task = "pose3d"
     config.seed = 0
@@ -45,68 +46,21 @@ def get_config(variant: str = "finetune") -> ConfigDict:
     config.partial_train = ()
 
     lite = variant == "global_lite"
-    config.model = ConfigDict(
-        {
-            "dim_in": 3,  # 2: without confidence
-            "dim_out": 3,
-            "dim_feat": 256 if lite else 512,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 4 if lite else 2,
-            "num_joints": 17,
-            "maxlen": 243,
-            "structure": "st+ts",
-            "fusion": "adaptive",
-            "dtype": "float32",
-            "remat": False,
-            "attention": "auto",  # its form: mbjax/models/attention.py
-        }
-    )
+    config.model = common.encoder("mb_lite" if lite else "mb")
 
-    # Passes of one epoch in this order.
-    config.pass_order = ("h36m", "mpi_inf_3dhp", "pairs", "sample")
-    config.order = "sequential"  # or 'interleaved'
-    config.sources = ConfigDict(
-        {"h36m": _source(), "mpi_inf_3dhp": _source(), "pairs": _source(), "sample": _source()}
-    )
-    config.epochs = 120 if variant == "scratch" else 60
-    config.batch_size = 32  # of the whole run, over all devices
-    config.accumulate = 1
-    config.feed_threads = 4
+    epochs = 120 if variant == "scratch" else 60
+    order = ("h36m", "mpi_inf_3dhp", "pairs", "sample")
+    common.passes(config, order, epochs, batch_size=32)
+    config.sources = ConfigDict({name: _source() for name in order})
 
     config.gt_2d = False  # the true x, y as input instead of the detected, confidence 1
     config.mirror = True  # half of the clips mirrored
     config.root_relative = variant not in ("global", "global_lite")
-    config.loss = ConfigDict(
-        {
-            "joint": 1.0,
-            "scale": 0.5,
-            "velocity": 20.0,
-            "limb_variance": 0.0,
-            "limb_length": 0.0,
-            "angle": 0.0,
-            "angle_velocity": 0.0,
-        }
-    )
-    # Shares of the run between which two losses go from these weights to their own. ramp_end 0: all
-    # at their own from the start.
-    config.ramp_begin = 0.0
-    config.ramp_end = 0.0
-    config.ramp_from = ConfigDict({"velocity": 1.0, "scale": 0.0})
-
-    config.learning_rate = 2e-4 if variant == "scratch" else 5e-4 if lite else 3e-4
-    config.rate_decay_per_epoch = 0.99
-    config.weight_decay = 0.01
-    config.warmup_steps = 0
-    config.cosine = False
-    config.clip_norm = 0.0
-
-    # Durations: '500 steps', '1 epoch', '5 %', '' for never.
-    config.log_every = "50 steps"
-    config.save_every = "1 epoch"
-    config.evaluate_every = "1 epoch"
-    config.keep_checkpoints = 3
+    config.loss = common.pose_loss()
+    common.ramp(config)
+    rate = 2e-4 if variant == "scratch" else 5e-4 if lite else 3e-4
+    common.adamw(config, learning_rate=rate)
+    common.run(config, log_every="50 steps", keep=3)
 
     # Without a folder there is no evaluation.
     config.evaluation = ConfigDict(
@@ -124,7 +78,6 @@ def get_config(variant: str = "finetune") -> ConfigDict:
             "batch_size": 64,
         }
     )
-    config.fsdp = 1  # devices that share one copy of the parameters
 
     if variant in ("sample", "sample_scratch"):
         _sample(config, scratch=variant == "sample_scratch")
@@ -133,7 +86,7 @@ def get_config(variant: str = "finetune") -> ConfigDict:
 
 def _sample(config, scratch):
     """The sizes of mbjax.load('tiny'), minutes on two cores."""
-    config.model.update(dim_feat=96, dim_rep=96, depth=2, num_heads=4, mlp_ratio=2, maxlen=81)
+    config.model = common.encoder("sample")
     config.sources.sample.update(dir="sample:pairs", frames=27, steps_per_epoch=20)
     config.epochs = 15
     config.batch_size, config.feed_threads = 8, 2

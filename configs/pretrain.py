@@ -15,6 +15,8 @@ pretraining itself; fine-tuned on Human3.6M its Full model reaches an MPJPE of 3
 
 from ml_collections import ConfigDict
 
+from configs import common
+
 VARIANTS = ("mb", "mb_lite", "tiny", "tiny_long")
 
 
@@ -43,33 +45,16 @@ def _source(kind, noise, **changes):
 
 
 def get_config(variant: str = "mb_lite") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise ValueError(f"configs/pretrain.py has no variant {variant!r}; it has {VARIANTS}")
+    common.known(variant, VARIANTS, "pretrain.py")
     config = ConfigDict()
+    config.task = "pretrain"
     config.seed = 0
 
-    config.model = ConfigDict(
-        {
-            "dim_in": 3,
-            "dim_out": 3,
-            "dim_feat": 256 if variant == "mb_lite" else 512,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 4 if variant == "mb_lite" else 2,
-            "num_joints": 17,
-            "maxlen": 243,
-            "structure": "st+ts",
-            "fusion": "adaptive",
-            "dtype": "float32",
-            "remat": False,
-            "attention": "auto",  # its form: mbjax/models/attention.py
-        }
-    )
+    config.model = common.encoder("mb_lite" if variant == "mb_lite" else "mb")
 
-    # Passes of one epoch in this order; a source joins at its from_epoch.
-    config.pass_order = ("posetrack", "instavariety", "amass", "h36m")
-    config.order = "sequential"  # or 'interleaved'
+    # A source joins the passes at its from_epoch.
+    order = ("posetrack", "instavariety", "amass", "h36m")
+    common.passes(config, order, epochs=90, batch_size=64)
     config.sources = ConfigDict(
         {
             "amass": _source("3d", noise=True),
@@ -78,10 +63,6 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "instavariety": _source("2d", noise=False, from_epoch=30),
         }
     )
-    config.epochs = 90
-    config.batch_size = 64  # of the whole run, over all devices
-    config.accumulate = 1
-    config.feed_threads = 4
 
     # Changes of 3D clips before they are projected. yaw, pitch: half ranges in degrees.
     config.augment = ConfigDict(
@@ -101,35 +82,10 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
     config.mask_frames = 0.10
 
     config.root_relative = True
-    config.loss = ConfigDict(
-        {
-            "joint": 1.0,
-            "scale": 0.5,
-            "velocity": 20.0,
-            "limb_variance": 0.0,
-            "limb_length": 0.0,
-            "angle": 0.0,
-            "angle_velocity": 0.0,
-        }
-    )
-    # Shares of the run between which corruption goes from none to full, and the weights of two
-    # losses from these to their own. ramp_end 0: all full from the start.
-    config.ramp_begin = 0.0
-    config.ramp_end = 0.0
-    config.ramp_from = ConfigDict({"velocity": 1.0, "scale": 0.0})
-
-    config.learning_rate = 5e-4
-    config.rate_decay_per_epoch = 0.99
-    config.weight_decay = 0.01
-    config.warmup_steps = 0
-    config.cosine = False
-    config.clip_norm = 0.0
-
-    # Durations: '500 steps', '1 epoch', '5 %', '' for never.
-    config.log_every = "50 steps"
-    config.save_every = "1 epoch"
-    config.evaluate_every = "1 epoch"
-    config.keep_checkpoints = 3
+    config.loss = common.pose_loss()
+    common.ramp(config)
+    common.adamw(config, learning_rate=5e-4)
+    common.run(config, log_every="50 steps", keep=3)
 
     # Held-out 3D motion; without a folder there is no evaluation.
     config.evaluation = ConfigDict(
@@ -144,7 +100,6 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "batch_size": 64,
         }
     )
-    config.fsdp = 1  # devices that share one copy of the parameters
 
     if variant in ("tiny", "tiny_long"):
         _tiny(config)
@@ -155,9 +110,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
 
 def _tiny(config):
     """Small enough for two cores and ten minutes, on the sample corpus in the package."""
-    config.model.update(
-        dim_feat=64, dim_rep=64, depth=2, num_heads=4, mlp_ratio=2, maxlen=27
-    )
+    config.model.update(dim_feat=64, dim_rep=64, depth=2, num_heads=4, mlp_ratio=2, maxlen=27)
     sample = "sample:"
     config.pass_order = ("annotated", "detected", "motion")
     config.sources = ConfigDict(

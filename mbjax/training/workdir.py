@@ -56,6 +56,8 @@ def claim_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 
 def _compare(workdir, theirs, mine):
+    if "task" in mine:  # which a pretraining run begun by an older version does not state
+        theirs = {"task": "pretrain", **theirs}
     changes = _differences(theirs, mine)
     if changes:
         raise ValueError(
