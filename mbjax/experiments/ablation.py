@@ -11,8 +11,7 @@ from collections.abc import Callable
 from mbjax.atomic_files import written_beside
 from mbjax.experiments import ablation_report
 from mbjax.experiments.ablation_suites import EPOCHS, SUITES, Corpora, pose_config, pretrain_config
-from mbjax.tasks.pose3d import task as pose3d
-from mbjax.tasks.pretrain import task as pretrain
+from mbjax.tasks import pose3d, pretrain
 from mbjax.training import loop
 from mbjax.training.run_log import read_metrics
 from mbjax.training.workdir import claim_workdir

@@ -14,7 +14,7 @@ from mbjax.tasks.action import files as action_files
 from mbjax.tasks.action import metrics as classification
 from mbjax.tasks.action import splits
 from mbjax.tasks.action import task as action
-from mbjax.tasks.action.network import Forward
+from mbjax.tasks.action.evaluation import Forward, scores
 from mbjax.tasks.action.splits import Labelled
 from mbjax.training import loop
 
@@ -55,8 +55,8 @@ def _fold(config, classes, workdir, subject, forward) -> tuple[np.ndarray, Label
     config.classes, config.test_subjects, config.evaluate_every = classes, (subject,), ""
     result = loop.run(config, action.make_task, workdir / f"fold-{_as_file_name(subject)}")
     test = splits.load(config, training=False).test
-    mesh = sharding.make_mesh(config.fsdp)
-    return forward(result.graphdef, result.state, mesh, test.recordings), test
+    devices = sharding.make_mesh(config.fsdp)
+    return forward(result.graphdef, result.state, devices, test.recordings), test
 
 
 def _as_file_name(subject):
@@ -66,7 +66,7 @@ def _as_file_name(subject):
 def _sum_up(folds, classes, workdir):
     rows, total = [], np.zeros((len(classes), len(classes)), np.int64)
     for subject, logits_NxK, test in folds:
-        found = action.scores(logits_NxK, test.labels_N)
+        found = scores(logits_NxK, test.labels_N)
         rows.append({"subject": subject, "recordings": len(test), **found})
         predicted_N = logits_NxK.argmax(axis=1)
         total += classification.confusion_matrix(test.labels_N, predicted_N, len(classes))

@@ -43,8 +43,9 @@ def run(workdir: str, steps: int | None, say: Callable[[str], None]) -> dict:
     mesh = sharding.make_mesh(config.fsdp)
     evaluation = pretrain.make_task(config).evaluate
     # The camera that looks across the motion's first view: depth matters there.
-    seen, pose, target = evaluation.show(result.graphdef, result.state, mesh, clip=1, view=1)
+    shown = evaluation.show(result.graphdef, result.state, mesh, clip=1, view=1)
     caption = f"held-out motion, {result.step} steps, {result.metrics['error_mm']:.0f} mm"
+    seen, pose, target = shown.seen, shown.corrupted, shown.truth
     draw.poses(seen, pose, target, workdir / "poses.png", title=caption)
     every = slice(None, None, 4)  # 60 fps to 15
     draw.animate(seen[every], pose[every], target[every], workdir / "motion.gif", 15, caption)

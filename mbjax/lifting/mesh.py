@@ -13,7 +13,8 @@ from flax import nnx
 from mbjax.body.smpl import Smpl
 from mbjax.lifting import windows
 from mbjax.lifting.prepare import Clip
-from mbjax.models import mesh
+from mbjax.models import flip, mesh
+from mbjax.models.batched import in_batches
 from mbjax.motion.body_motion import BodyMotion
 from mbjax.pose.rotations import matrix_to_axis_angle, matrix_to_rot6d, rot6d_to_matrix
 
@@ -63,7 +64,7 @@ def _one(model, clip, joints_of, window, batch_size):
 def _forward(graphdef, state, x_NxLxJx3):
     """6D rotations (N, L, K, 6) and shapes (N, S): means with the mirrored input's."""
     model = nnx.merge(graphdef, state)
-    both = [mesh.from_theta(theta) for theta in mesh.flip_averaged(model, x_NxLxJx3)]
+    both = [mesh.from_theta(theta) for theta in flip.both_thetas(model, x_NxLxJx3)]
     rot6d = sum(matrix_to_rot6d(each.rotations_BxTxKx3x3) for each in both) / 2
     return rot6d, sum(each.betas_BxTxS[:, 0] for each in both) / 2
 
@@ -71,12 +72,7 @@ def _forward(graphdef, state, x_NxLxJx3):
 def _predict(model, x_NxLxJx3, batch_size):
     graphdef, state = nnx.split(model)
     x = x_NxLxJx3[..., : model.config.dim_in]
-    size, parts = min(batch_size, len(x)), []
-    for first in range(0, len(x), size):
-        batch = x[first : first + size]
-        padded = np.pad(batch, [(0, size - len(batch)), *[(0, 0)] * 3])
-        parts.append([np.asarray(a)[: len(batch)] for a in _forward(graphdef, state, padded)])
-    return tuple(np.concatenate(a) for a in zip(*parts, strict=True))
+    return in_batches(functools.partial(_forward, graphdef, state), x, batch_size)
 
 
 def _over_keypoints(joints_TxJx3, x_TxJx3):

@@ -11,9 +11,11 @@ import numpy as np
 from flax import nnx
 
 from mbjax.lifting import windows
+from mbjax.models.batched import in_batches
+from mbjax.models.flip import averaged
 from mbjax.models.trained_on import TrainedOn
 from mbjax.pose.normalise import square
-from mbjax.pose.skeleton import ROOT, mirror
+from mbjax.pose.skeleton import ROOT
 
 
 def check_model(model, taker: str) -> None:
@@ -131,21 +133,13 @@ def root_stays(input_NxLx3: np.ndarray, root_NxLx3: np.ndarray) -> bool:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _forward(graphdef, state, x_NxLxJx3):
-    """Mean of the prediction and of that for the mirrored input, mirrored back."""
-    model = nnx.merge(graphdef, state)
-    return (model(x_NxLxJx3) + mirror(model(mirror(x_NxLxJx3)))) / 2
+    return averaged(nnx.merge(graphdef, state), x_NxLxJx3)
 
 
 def _predict(model, x_NxLxJx3, batch_size):
     """The poses (N, L, J, 3) of windows of one length, in batches of one size."""
     graphdef, state = nnx.split(model)
-    batch_size = min(batch_size, len(x_NxLxJx3))
-    poses = []
-    for first in range(0, len(x_NxLxJx3), batch_size):
-        batch = x_NxLxJx3[first : first + batch_size]
-        padding = [(0, batch_size - len(batch)), *[(0, 0)] * 3]
-        poses.append(np.asarray(_forward(graphdef, state, np.pad(batch, padding)))[: len(batch)])
-    return np.concatenate(poses)
+    return in_batches(functools.partial(_forward, graphdef, state), x_NxLxJx3, batch_size)
 
 
 def _square(x_LxJx3):

@@ -6,16 +6,16 @@ Shapes in names: L frames of the window, K keypoints of the layout, J joints (17
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.lifting.predict import check_model, root_stays
 from mbjax.lifting.windows import there_and_back
+from mbjax.models.flip import averaged
 from mbjax.models.trained_on import trained_on
 from mbjax.pose.normalise import square
-from mbjax.pose.skeleton import ROOT, mirror
+from mbjax.pose.skeleton import ROOT
 
 _WINDOW = 27  # where the checkpoint does not say
 
@@ -214,5 +214,4 @@ def _forward(graphdef, state, x_1xLxJx3, flip):
     model = nnx.merge(graphdef, state)
     if not flip:
         return model(x_1xLxJx3)
-    pose_2xLxJx3 = model(jnp.concatenate([x_1xLxJx3, mirror(x_1xLxJx3)]))
-    return (pose_2xLxJx3[:1] + mirror(pose_2xLxJx3[1:])) / 2
+    return averaged(model, x_1xLxJx3, one_batch=True)

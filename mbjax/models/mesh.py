@@ -23,7 +23,6 @@ from mbjax.pose.rotations import (
     mirror_axis_angles,
     rot6d_to_matrix,
 )
-from mbjax.pose.skeleton import mirror
 
 ROTATIONS, SHAPES = 24, 10
 POSE_6D, POSE = 6 * ROTATIONS, 3 * ROTATIONS
@@ -118,8 +117,9 @@ class RefineHead(nnx.Module):
 
     def __call__(self, features_BxTxF, initial: BodyParameters, keys_B) -> BodyParameters:
         B, T, _ = features_BxTxF.shape
-        turns = initial.rotations_BxTxKx3x3
-        pose = turns[..., :2, :] if self.initial_6d == "rows" else matrix_to_rot6d(turns)
+        rotations = initial.rotations_BxTxKx3x3
+        rows = self.initial_6d == "rows"
+        pose = rotations[..., :2, :] if rows else matrix_to_rot6d(rotations)
         pose = pose.reshape(B, T, POSE_6D)
         motion = jax.nn.relu(self.bn1(self.fc1(dropout(keys_B, features_BxTxF, self.rate))))
         image = jax.nn.relu(self.bn2(self.fc2(pose)))
@@ -170,16 +170,3 @@ class RefineNet(_BodyNet):
     def __call__(self, x_BxTxJxC, initial_BxTx82, keys_B=None) -> BodyParameters:
         """initial: the image method's theta, 72 axis-angles in radians and 10 coefficients."""
         return self.head(self._features(x_BxTxJxC), from_theta(initial_BxTx82), keys_B)
-
-
-def flip_averaged(model, x_BxTxJxC: jax.Array, initial_BxTx82: jax.Array | None = None):
-    """(theta, theta of the mirrored input mirrored back), each (B, T, 82).
-
-    The release's prediction is the mean of the two in theta, in vertices and in joints, each by
-    itself. initial: for a RefineNet.
-    """
-    if initial_BxTx82 is None:
-        return model(x_BxTxJxC).theta(), mirror_theta(model(mirror(x_BxTxJxC)).theta())
-    plain = model(x_BxTxJxC, initial_BxTx82)
-    flipped = model(mirror(x_BxTxJxC), mirror_theta(initial_BxTx82))
-    return plain.theta(), mirror_theta(flipped.theta())

@@ -1,8 +1,11 @@
 """What the tasks that start from a pretrained encoder share."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
+from mbjax.convert import load as loading
+from mbjax.convert import read as weights
+from mbjax.models.dstformer import DSTformerConfig
+from mbjax.tasks.checks import check_encoder
 from mbjax.training import optimizer
 
 
@@ -15,10 +18,6 @@ def initial_weights(config, under: tuple = ()) -> Callable[[dict], dict] | None:
         return None
 
     def initial(params):
-        from mbjax.convert import (
-            load as loading,  # here, so that training from scratch needs no converters
-        )
-
         return loading.load_into(params, config.init, under)[0]
 
     return initial
@@ -29,24 +28,11 @@ def check_initial(config) -> None:
 
     To be called before anything is written.
     """
-    if not config.init:
-        return
-    from mbjax.convert import read as sources
-
-    source = sources.read(config.init, backbone_only=True)
-    theirs = dataclasses.asdict(source.config)
-    # How it is computed; and no tensor's size tells the heads, where the file does not state them.
-    free = ("dtype", "remat", "attention", *(() if source.states_heads else ("num_heads",)))
-    wrong = [
-        f"{name} {theirs[name]} (config: {value})"
-        for name, value in config.model.items()
-        if name not in free and theirs[name] != value
-    ]
-    if wrong:
-        raise ValueError(
-            f"{config.init} is an encoder of other sizes: {', '.join(wrong)}; set them by "
-            "--config.model.NAME=VALUE"
-        )
+    if config.init:
+        source = weights.read(config.init, backbone_only=True)
+        # How it is computed; and the heads, which no tensor's size gives, where the file does not.
+        free = ("dtype", "remat", "attention", *(() if source.states_heads else ("num_heads",)))
+        check_encoder(config.init, source.config, DSTformerConfig(**config.model), free)
 
 
 def named_subtrees(names: Sequence[str]) -> Callable[[tuple], bool] | None:

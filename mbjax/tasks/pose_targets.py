@@ -1,4 +1,4 @@
-"""What the tasks that lift 2D to 3D share: input, target, mirror averaging, the optimizer.
+"""What the tasks that lift 2D to 3D share: input, target, loss weights, the optimizer.
 
 Shapes in names: B batch, T frames, J joints.
 """
@@ -39,11 +39,6 @@ def loss_weights(config, progress) -> dict:
         for term, first in config.ramp_from.items():
             weights[term] = first + (weights[term] - first) * ramp(config, progress)
     return weights
-
-
-def mirror_averaged(model, x_BxTxJxC):
-    """The mean of the prediction and of the mirror image's, mirrored back."""
-    return (model(x_BxTxJxC) + skeleton.mirror(model(skeleton.mirror(x_BxTxJxC)))) / 2
 
 
 def release_optimizer(config, plan, trainable=None):

@@ -32,6 +32,7 @@ def run(
 def _run(config, make_task, workdir, say, stop) -> Result:
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
+    config = config if task.config is None else task.config
     run_of_task = prepared(task, config, mesh)
     workdir = folder(workdir)
     claim_workdir(workdir, config)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import optax
 from flax import nnx
+from ml_collections import ConfigDict
 
 from mbjax.data.plan import Plan, Source
 
@@ -36,7 +37,8 @@ class Task:
     which a checkpoint is the best. describe: what goes into a checkpoint about the network.
     initial: new parameters -> those that a run starts from, numpy (an encoder's weights put in).
     trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
-    the others alone as well (`optimizer.adamw_in_groups`).
+    the others alone as well (`optimizer.adamw_in_groups`). config: with what the data added to it
+    (names of classes), for the work folder and the checkpoints; None: as it was given.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Task:
     best_mode: str = "min"
     initial: Callable[[dict], dict] | None = None
     trainable: Callable[[tuple], bool] | None = None
+    config: ConfigDict | None = None
 
 
 @dataclasses.dataclass(frozen=True)

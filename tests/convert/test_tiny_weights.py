@@ -6,7 +6,7 @@ import pytest
 import mbjax
 from mbjax import configuration
 from mbjax.models.trained_on import TrainedOn
-from mbjax.tasks.pretrain import task as pretrain
+from mbjax.tasks import pretrain
 
 
 def test_tiny_is_small_and_lifts_any_length():

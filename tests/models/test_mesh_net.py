@@ -8,7 +8,7 @@ from flax import nnx
 
 import mbjax
 from mbjax.body.model import RegressedJoints
-from mbjax.models import mesh
+from mbjax.models import flip, mesh
 from mbjax.tasks.mesh import losses as mesh_losses
 from tests.recipes import body as body_recipes
 from tests.recipes.settings import GOLDEN
@@ -70,7 +70,7 @@ def test_golden_losses_and_mirrored_prediction(golden, body, highest_precision):
         # numbers that are nearly alike.
         np.testing.assert_allclose(terms[ours], arrays[f"loss.loss_{theirs}"], rtol=2e-5)
     np.testing.assert_allclose(total, sum(terms.values()), rtol=1e-6)
-    plain, flipped = jax.jit(lambda x: mesh.flip_averaged(model, x))(x)
+    plain, flipped = jax.jit(lambda x: flip.both_thetas(model, x))(x)
     np.testing.assert_allclose(flipped[..., :72], arrays["flipped_theta_back"], atol=1e-5)
     np.testing.assert_allclose(plain, arrays["theta"], atol=1e-5)
 

@@ -1,6 +1,5 @@
 """Rotations against golden values and scipy, near angle 0 and pi, with gradients; alignment."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -17,7 +17,7 @@ def write(
 ) -> list[pathlib.Path]:
     """confusion.csv, confusion.png, classes.csv and predictions.csv; their paths.
 
-    test: tasks.action_data.Labelled. score: what the scores are, 'probability' or 'cosine'.
+    test: tasks.action.splits.Labelled. score: what the scores are, 'probability' or 'cosine'.
     """
     paths = [write_confusion(folder, classes, confusion_KxK)]
     scores = classification.per_class(confusion_KxK)

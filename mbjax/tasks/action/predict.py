@@ -4,6 +4,7 @@ Shapes in names: W windows, K classes, M persons, T frames, J joints, D channels
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -17,9 +18,10 @@ from mbjax.convert import read as sources
 from mbjax.data.action.clips import even_frames, to_clip
 from mbjax.data.action.persons import Persons, side_by_side
 from mbjax.keypoints import read as keypoint_files
+from mbjax.models.batched import in_batches
 from mbjax.pictures import classes as draw_classes
-from mbjax.tasks import writable
 from mbjax.tasks.action.files import softmax
+from mbjax.tasks.evaluation import writable
 
 # What a recording of NTU has on average; recordings are resampled to the frames of a clip.
 WINDOW = 90
@@ -103,7 +105,7 @@ def load(path: str, num_heads=None, classes=(), frames=0, score_order: str | Non
         count = network.head.classes
         names = names or tuple(f"A{number + 1:03d}" for number in range(count))
         if len(names) != count:
-            raise ValueError(f"{path} tells {count} classes apart, {len(names)} names were given")
+            raise ValueError(f"{path} distinguishes {count} classes, {len(names)} names were given")
     # The release's clips: 243 frames for classes, 100 for embeddings.
     usual = min(100 if network.kind == "embed" else 243, network.encoder.maxlen)
     frames = frames or config.get("frames") or usual
@@ -210,13 +212,7 @@ def windows(length: int, window: int, stride: int = 0) -> np.ndarray:
 
 def _forward(model, clips_WxMxTxJxC):
     graphdef, state = nnx.split(model)
-    size = min(_BATCH, len(clips_WxMxTxJxC))
-    outputs = []
-    for first in range(0, len(clips_WxMxTxJxC), size):
-        batch = clips_WxMxTxJxC[first : first + size]
-        padding = [(0, size - len(batch)), *[(0, 0)] * (batch.ndim - 1)]
-        outputs.append(np.asarray(_apply(graphdef, state, np.pad(batch, padding)))[: len(batch)])
-    return np.concatenate(outputs)
+    return in_batches(functools.partial(_apply, graphdef, state), clips_WxMxTxJxC, _BATCH)
 
 
 @jax.jit

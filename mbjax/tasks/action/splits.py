@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from mbjax.data.action.recordings import Recordings, few_of_each, score_order
 
@@ -107,3 +108,23 @@ def _by_subject(recordings, subjects):
     if is_test.all():
         raise ValueError(f"test_subjects are all of {recordings.where}; nobody is left to train")
     return (recordings.chosen(np.flatnonzero(chosen)) for chosen in (~is_test, is_test))
+
+
+def check_clips(config) -> None:
+    """ValueError where a network cannot take the clips that a config makes of recordings."""
+    if not 1 <= config.frames <= config.model.maxlen:
+        raise ValueError(f"frames is {config.frames}; the model takes 1 to {config.model.maxlen}")
+    if config.persons not in (1, 2):
+        raise ValueError(f"persons is {config.persons}; it must be 1 or 2")
+    if not 1 <= config.train_ratio_low <= config.train_ratio_high or config.test_ratio < 1:
+        raise ValueError(
+            f"crop-scale ratios {config.train_ratio_low}, {config.train_ratio_high} and "
+            f"{config.test_ratio}: all are at least 1, the low one not above the high one"
+        )
+
+
+def completed(config: ConfigDict, **changes) -> ConfigDict:
+    """A copy of the config with partial_train as a list of names, and with changes."""
+    config = config.copy_and_resolve_references()
+    config.update(partial_train=listed(config.partial_train), **changes)
+    return config

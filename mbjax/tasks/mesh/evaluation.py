@@ -9,15 +9,21 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from mbjax.data.feed import every_example, to_devices
+from mbjax.atomic_files import written_beside
+from mbjax.body import smpl
+from mbjax.convert import load as loading
 from mbjax.data.records import RecordReader
 from mbjax.devices import sharding
-from mbjax.models import mesh
+from mbjax.models import flip, mesh
+from mbjax.models.networks import Network
 from mbjax.pose.rotations import axis_angle_to_matrix, matmul, matrix_to_axis_angle
+from mbjax.tasks.checks import check_config, check_length
+from mbjax.tasks.evaluation import Compiled, as_state, walk, writable
 from mbjax.tasks.mesh import metrics as mesh_metrics
+from mbjax.training.task import Report
 
+KINDS = ("mesh", "mesh_refine")
 # Names here, and what a table calls them.
 ERRORS = {
     "mpve": "MPVE (all vertices)",
@@ -28,11 +34,16 @@ ERRORS = {
     "accel": "acceleration error (14 joints, mm per frame^2)",
 }
 
-
 _BASELINES = {
     "mean_pose_mpve": "baseline: MPVE of the mean pose",
     "turned_mean_pose_mpve": "baseline: MPVE of the mean pose, rightly turned",
 }
+
+
+def fields(kind: str) -> tuple[str, ...]:
+    """Of a record, what a network of this kind needs."""
+    given = ("initial_theta",) if kind == "mesh_refine" else ()
+    return ("keypoints", "theta", *given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Evaluation:
 
     def __init__(self, config, network, body):
         self._config, self._body = config, body
-        self.refine = network.kind == "mesh_refine"
+        self.refine, self._fields = network.kind == "mesh_refine", fields(network.kind)
         self.sets = {
             name: source for name, source in config.sources.items()
             if source.dir and source.test_split
@@ -72,35 +83,28 @@ class Evaluation:
         self._readers = {n: RecordReader(s.dir, s.test_split) for n, s in self.sets.items()}
         for name, reader in self._readers.items():
             first, source = reader[0], self.sets[name]
-            needed = ("keypoints", "theta", *(("initial_theta",) if self.refine else ()))
-            missing = [field for field in needed if field not in first]
+            missing = [field for field in fields(network.kind) if field not in first]
             if missing:
                 hint = "; prepare it with --initial" if missing == ["initial_theta"] else ""
                 raise ValueError(
                     f"{source.dir} ({source.test_split}) has no {', '.join(missing)} in its "
                     f"records{hint}"
                 )
-            frames = len(first["keypoints"])
-            if frames > network.encoder.maxlen:
-                raise ValueError(
-                    f"{source.dir} has clips of {frames} frames, the model takes "
-                    f"{network.encoder.maxlen}"
-                )
+            of = f"{source.dir} ({source.test_split}) has"
+            check_length(len(first["keypoints"]), network.encoder.maxlen, of)
         self._dim_in = network.encoder.dim_in
         self._arrays = {
             field.name: getattr(body.body, field.name)
             for field in dataclasses.fields(body.body)
             if field.name not in ("parents", "faces_Fx3")
         }
-        self._compiled: dict = {}
+        self._compiled = Compiled(self._predict)
 
     def __len__(self):
         return len(self.sets)
 
-    def __call__(self, graphdef, state, mesh_of_devices) -> dict[str, float]:
-        return self.metrics(
-            {n: self.of_set(n, graphdef, state, mesh_of_devices) for n in self.sets}
-        )
+    def __call__(self, graphdef, state, devices) -> dict[str, float]:
+        return self.metrics({n: self.of_set(n, graphdef, state, devices) for n in self.sets})
 
     def metrics(self, found: dict[str, SetErrors]) -> dict[str, float]:
         """All means as 'SET_error', and 'mpjpe', by which a checkpoint is the best."""
@@ -134,13 +138,19 @@ class Evaluation:
 
     # --- one dataset ----------------------------------------------------------------------------
 
-    def of_set(self, name: str, graphdef, state, mesh_of_devices) -> SetErrors:
+    def of_set(self, name: str, graphdef, state, devices) -> SetErrors:
         """Errors of one dataset. Holds 17 joints for each of its frames, and no vertices."""
         reader = self._readers[name]
-        mean_pose = _mean_pose(reader)
         parts: dict[str, list] = {}
         records = []
-        for numbers, outputs in self._batches(reader, mean_pose, graphdef, state, mesh_of_devices):
+        predict = self._compiled.on(graphdef, state, devices, self._arrays, _mean_pose(reader))
+
+        def make_batch(numbers):
+            local = [reader[int(number)] for number in numbers]
+            return {field: np.stack([record[field] for record in local]) for field in self._fields}
+
+        batch_size = min(self._config.evaluation.batch_size, len(reader))
+        for numbers, outputs in walk(range(len(reader)), make_batch, predict, batch_size, devices):
             records += [reader[int(number)] for number in numbers]
             for key, value in outputs.items():
                 parts.setdefault(key, []).append(value)
@@ -165,37 +175,12 @@ class Evaluation:
             baseline |= {f"given_{key}": value for key, value in given.items()}
         return SetErrors(frames, means, baseline, unique, sources)
 
-    def _batches(self, reader, mean_pose, graphdef, state, mesh_of_devices):
-        if mesh_of_devices not in self._compiled:
-            whole = sharding.replicated(mesh_of_devices)
-            self._compiled[mesh_of_devices] = jax.jit(
-                sharding.traced_on(mesh_of_devices, self._predict),
-                static_argnums=0,
-                out_shardings=whole,
-            )
-        predict = self._compiled[mesh_of_devices]
-        row_sharding = sharding.batch_sharding(mesh_of_devices)
-        size = self._config.evaluation.batch_size
-        size = -(-min(size, len(reader)) // mesh_of_devices.size) * mesh_of_devices.size
-        rows = sharding.local_rows(row_sharding, size)
-        names = ("keypoints", "theta", *(("initial_theta",) if self.refine else ()))
-        for numbers, real in every_example(len(reader), size):
-            local = [reader[int(number)] for number in numbers[rows]]
-            batch = {field: np.stack([record[field] for record in local]) for field in names}
-            outputs = predict(
-                graphdef, state["params"], state["other"], self._arrays, mean_pose,
-                to_devices(batch, row_sharding, size),
-            )  # fmt: skip
-            yield numbers[real], {key: np.asarray(value)[real] for key, value in outputs.items()}
-
-    def _predict(self, graphdef, params, other, arrays, mean_pose, batch):
-        model = nnx.merge(graphdef, params, other)
-        model.eval()
+    def _predict(self, model, batch, arrays, mean_pose):
         body = dataclasses.replace(self._body.body, faces_Fx3=None, **arrays)
         x = batch["keypoints"][..., : self._dim_in]
         initial = batch.get("initial_theta")
         if self._config.evaluation.flip:
-            thetas = mesh.flip_averaged(model, x, initial)
+            thetas = flip.both_thetas(model, x, initial)
         else:
             thetas = ((model(x) if initial is None else model(x, initial)).theta(),)
 
@@ -248,13 +233,38 @@ def _errors(mpve, joints, target, rows_N, sources):
 
 def _mean_pose(reader) -> np.ndarray:
     """Theta (82,) whose rotations and shape are nearest to all of a dataset's in the mean."""
-    turns, betas, count = np.zeros((24, 3, 3)), np.zeros(10), 0
+    rotations, betas, count = np.zeros((24, 3, 3)), np.zeros(10), 0
     for number in range(len(reader)):
         theta = np.asarray(reader[number]["theta"], np.float64)
-        turns += axis_angle_to_matrix(theta[:, :72].reshape(-1, 24, 3)).sum(0)
+        rotations += axis_angle_to_matrix(theta[:, :72].reshape(-1, 24, 3)).sum(0)
         betas += theta[:, 72:].sum(0)
         count += len(theta)
-    u, _, vt = np.linalg.svd(turns)
+    u, _, vt = np.linalg.svd(rotations)
     u[..., -1] *= np.linalg.det(u @ vt)[:, None]
     pose = matrix_to_axis_angle(u @ vt).reshape(72)
     return np.concatenate([pose, betas / count]).astype(np.float32)
+
+
+def evaluate_checkpoint(config, path, out=None) -> Report:
+    """What `Evaluation` measures of a checkpoint; `out` gets errors.npz with every frame's."""
+    check_config(config, "mesh")
+    folder = writable(out)
+    model = loading.load(path, kinds=KINDS)
+    kind = "mesh" if isinstance(model, mesh.MeshNet) else "mesh_refine"
+    network = Network(model.config, kind, model.head_config)
+    evaluation = Evaluation(config, network, smpl.load(config.body))
+    if not len(evaluation):
+        raise ValueError(
+            "no source has a folder to evaluate on; give one, such as --config.sources.pw3d.dir=DIR"
+        )
+    graphdef, state = as_state(model)
+    devices = sharding.make_mesh(config.fsdp)
+    found = {name: evaluation.of_set(name, graphdef, state, devices) for name in evaluation.sets}
+    metrics = evaluation.metrics(found)
+    lines = [line for name, errors in found.items() for line in evaluation.table(name, errors)]
+    if folder:
+        for name, errors in found.items():
+            with written_beside(folder / f"errors_{name}.npz") as beside:
+                errors.save(beside)
+            lines.append(f"wrote {folder / f'errors_{name}.npz'}")
+    return Report("\n".join(lines), metrics)

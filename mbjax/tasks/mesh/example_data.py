@@ -70,24 +70,26 @@ def _recording(split):
     return joints[::_EVERY], clips[0]["source"]
 
 
-def _seen(bodys, fitted, yaw_pitch, source, rng):
+def _seen(body, fitted, yaw_pitch, source, rng):
     """The columns of one camera: 2D of the body's joints, its parameters, an estimate of them."""
     yaw, pitch = np.radians(yaw_pitch)
-    turn = axis_angle_to_matrix(np.array([pitch, 0, 0])) @ axis_angle_to_matrix(
+    rotation = axis_angle_to_matrix(np.array([pitch, 0, 0])) @ axis_angle_to_matrix(
         np.array([0, yaw, 0])
     )
     pose = np.array(fitted.pose_Tx72)
-    pose[:, :3] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose[:, :3].astype(np.float64)))
+    pose[:, :3] = matrix_to_axis_angle(
+        rotation @ axis_angle_to_matrix(pose[:, :3].astype(np.float64))
+    )
     T = len(pose)
     betas = np.broadcast_to(fitted.betas_S, (T, len(fitted.betas_S)))
-    joints = bodys.joints()(pose, betas)
+    joints = body.joints()(pose, betas)
     # The camera follows slowly: where the person is in the image says little.
-    way = fitted.trans_Tx3 @ turn.T
-    joints = joints + (way - _smoothed(way, 45))[:, None]
+    path = fitted.trans_Tx3 @ rotation.T
+    joints = joints + (path - _smoothed(path, 45))[:, None]
     joints = joints - _smoothed(joints[:, 0], 45)[:, None]
     noise = _SLOW * _steady(rng, (T, 24, 3)) + _FAST * rng.normal(size=(T, 24, 3))
     noise[:, 0] *= _ROOT / _SLOW
-    turns = axis_angle_to_matrix(noise) @ axis_angle_to_matrix(
+    estimated = axis_angle_to_matrix(noise) @ axis_angle_to_matrix(
         pose.reshape(T, 24, 3).astype(np.float64)
     )
     return {
@@ -95,7 +97,7 @@ def _seen(bodys, fitted, yaw_pitch, source, rng):
         "confidence": np.ones((T, 17, 1), np.float32),
         "smpl_pose": pose.astype(np.float32),
         "smpl_shape": betas.astype(np.float32),
-        "pred_smpl_pose": matrix_to_axis_angle(turns).reshape(T, 72).astype(np.float32),
+        "pred_smpl_pose": matrix_to_axis_angle(estimated).reshape(T, 72).astype(np.float32),
         "pred_smpl_shape": (betas + _SHAPE * rng.normal(size=10)).astype(np.float32),
         "source": [source] * T,
     }

@@ -10,27 +10,25 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mbjax.atomic_files import written_beside
 from mbjax.body import smpl
 from mbjax.data.feed import ClipLoader
 from mbjax.data.plan import Source
 from mbjax.data.records import RecordReader
-from mbjax.devices import sharding
 from mbjax.models import mesh
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import WITH_HEAD, Network
 from mbjax.pose.skeleton import mirror
-from mbjax.tasks import as_state, sources_in_order, writable
+from mbjax.tasks.checks import check_config, check_length
 from mbjax.tasks.initial_weights import initial_weights, named_subtrees, optimizer_for_net_with_head
 from mbjax.tasks.mesh import losses as mesh_losses
-from mbjax.tasks.mesh.evaluation import Evaluation
-from mbjax.training.task import Report, Task, TrainSource
-
-KINDS = ("mesh", "mesh_refine")
+from mbjax.tasks.mesh.evaluation import KINDS, Evaluation, fields
+from mbjax.tasks.sources import check_given, sources_in_order
+from mbjax.training.task import Task, TrainSource
 
 
 def make_task(config) -> Task:
     """The task that configs/mesh.py describes. ValueError or FileNotFoundError, one line."""
+    check_config(config, "mesh")
     network = _network(config)
     body = smpl.load(config.body)
     loss = functools.partial(loss_of_clips, config, body.joints())
@@ -39,11 +37,8 @@ def make_task(config) -> Task:
         if not source.train:
             continue
         loader = ClipLoader(RecordReader(source.dir, source.split), fields(config.kind), None)
-        if loader.frames > network.encoder.maxlen:
-            raise ValueError(
-                f"sources.{name} has clips of {loader.frames} frames, the model takes "
-                f"{network.encoder.maxlen}"
-            )
+        maxlen = network.encoder.maxlen
+        check_length(loader.frames, maxlen, f"sources.{name} has", "model.maxlen")
         rows = Source(
             name,
             len(loader),
@@ -53,11 +48,7 @@ def make_task(config) -> Task:
             source.until_epoch,
         )
         sources[name] = TrainSource(rows, loader, loss)
-    if not sources:
-        raise ValueError(
-            "no source has a folder; give one, such as --config.sources.pw3d.dir=DIR, made by "
-            "'mbjax prepare mesh_pw3d --raw RAW_FOLDER --out DIR'"
-        )
+    check_given(sources, corpus="pw3d", dataset="mesh_pw3d")
     evaluation = Evaluation(config, network, body)
     return Task(
         name="mesh",
@@ -77,13 +68,6 @@ def _network(config) -> Network:
         raise ValueError(f"kind is {config.kind!r}; it must be one of {', '.join(KINDS)}")
     head = WITH_HEAD[config.kind][1](**config.head)
     return Network(DSTformerConfig(**config.model), config.kind, head)
-
-
-def fields(kind: str) -> tuple[str, ...]:
-    """Of a record, what a network of this kind needs."""
-    return ("keypoints", "theta", "initial_theta") if kind == "mesh_refine" else (
-        "keypoints", "theta",
-    )  # fmt: skip
 
 
 def _with_mean(model: nnx.Module, body: smpl.Smpl) -> nnx.Module:
@@ -114,37 +98,11 @@ def randomly_mirrored(keys_B, batch):
     """Each clip mirrored left to right, 2D and bodies, with probability one half."""
 
     def one_clip(key, clip):
-        turned = {
+        flipped = {
             name: mirror(value) if name == "keypoints" else mesh.mirror_theta(value)
             for name, value in clip.items()
         }
-        heads = jax.random.bernoulli(key)
-        return {name: jnp.where(heads, turned[name], clip[name]) for name in clip}
+        mirrored = jax.random.bernoulli(key)
+        return {name: jnp.where(mirrored, flipped[name], clip[name]) for name in clip}
 
     return jax.vmap(one_clip)(keys_B, batch)
-
-
-def evaluate_checkpoint(config, path, out=None) -> Report:
-    """What `Evaluation` says of a checkpoint; `out` gets errors.npz with every frame's."""
-    from mbjax.convert import load as loading  # here, so that training does not need the converters
-
-    folder = writable(out)
-    model = loading.load(path, kinds=KINDS)
-    kind = "mesh" if isinstance(model, mesh.MeshNet) else "mesh_refine"
-    network = Network(model.config, kind, model.head_config)
-    evaluation = Evaluation(config, network, smpl.load(config.body))
-    if not len(evaluation):
-        raise ValueError(
-            "no source has a folder to evaluate on; give one, such as --config.sources.pw3d.dir=DIR"
-        )
-    graphdef, state = as_state(model)
-    devices = sharding.make_mesh(config.fsdp)
-    found = {name: evaluation.of_set(name, graphdef, state, devices) for name in evaluation.sets}
-    metrics = evaluation.metrics(found)
-    lines = [line for name, errors in found.items() for line in evaluation.table(name, errors)]
-    if folder:
-        for name, errors in found.items():
-            with written_beside(folder / f"errors_{name}.npz") as beside:
-                errors.save(beside)
-            lines.append(f"wrote {folder / f'errors_{name}.npz'}")
-    return Report("\n".join(lines), metrics)

@@ -12,15 +12,21 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from flax import nnx
 
-from mbjax.data.feed import every_example, to_devices
+from mbjax.atomic_files import written_beside
+from mbjax.convert import load as loading
+from mbjax.data import detected_pairs
+from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows
 from mbjax.devices import sharding
+from mbjax.models.flip import averaged
 from mbjax.pose import metrics
-from mbjax.pose.skeleton import ROOT, root_relative
+from mbjax.pose.skeleton import NUM_JOINTS, ROOT, root_relative
 from mbjax.tasks import pose_targets
-from mbjax.tasks.pose3d.h36m_protocol import Recording, Scores, is_left_out
+from mbjax.tasks.checks import check_config, check_length
+from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk, writable
+from mbjax.tasks.pose3d.h36m_protocol import QUANTITIES, Recording, Scores, is_left_out
+from mbjax.training.task import Report
 
 CLIPS = ("every_frame", "reference")
 MILLIMETRES = ("factor", "camera")
@@ -55,7 +61,7 @@ class Evaluation:
             )
         self._windows = covering_windows(length, self.frames, step)
         self._record = functools.lru_cache(maxsize=4)(lambda i: self._checked(reader[i]))
-        self._compiled = {}
+        self._compiled = Compiled(self._predict)
 
     def _checked(self, record):
         """The record, if it has what its errors in mm need; ValueError with what to do if not."""
@@ -143,11 +149,11 @@ class Evaluation:
             lines.append("left out: s_09 act_05 subact_02, act_10 subact_02, act_13 subact_01")
         return lines
 
-    def __call__(self, graphdef, state, mesh) -> dict[str, float]:
+    def __call__(self, graphdef, state, devices) -> dict[str, float]:
         """The means over actions, by name."""
-        return self.measure(graphdef, state, mesh).means()
+        return self.measure(graphdef, state, devices).means()
 
-    def measure(self, graphdef, state, mesh, keep: Callable | None = None) -> Scores:
+    def measure(self, graphdef, state, devices, keep: Callable | None = None) -> Scores:
         """keep: called for each recording with (source, action, frames (N,), scores (N, Q))."""
         scores, current = Scores(), None
 
@@ -157,7 +163,7 @@ class Evaluation:
             if keep:
                 keep(current.source, current.action, rows, values)
 
-        for example, pose_TxJx3 in self._predictions(graphdef, state, mesh):
+        for example, pose_TxJx3 in self._predictions(graphdef, state, devices):
             record = self._record(example[0])
             if current is None or current.source != record["source"]:
                 if current:
@@ -177,20 +183,17 @@ class Evaluation:
         pose, truth = (root_relative(record[name][window]) for name in ("pose", "pose_mm"))
         return metrics.fitting_scale(pose, truth)[:, None, None]
 
-    def _predictions(self, graphdef, state, mesh):
+    def _predictions(self, graphdef, state, devices):
         """(example, pose (T, J, 3)) of every example, in order."""
-        if mesh not in self._compiled:
-            self._compiled[mesh] = self._predict(graphdef, mesh)
-        row_sharding = sharding.batch_sharding(mesh)
-        size = -(-self._options.batch_size // mesh.size) * mesh.size
-        rows = sharding.local_rows(row_sharding, size)
-        for numbers, real in every_example(len(self._examples), size):
-            local = [self._input(*self._examples[number]) for number in numbers[rows]]
-            batch = to_devices({"x": np.stack(local)}, row_sharding, size)
-            pose = self._compiled[mesh](state["params"], state["other"], batch["x"])
-            pose = np.asarray(pose)
-            for number in np.flatnonzero(real):
-                yield self._examples[numbers[number]], pose[number]
+        predict = self._compiled.on(graphdef, state, devices)
+        everything = range(len(self._examples))
+        batch_size = self._options.batch_size
+        for numbers, pose in walk(everything, self._make_batch, predict, batch_size, devices):
+            for number, pose_TxJx3 in zip(numbers, pose, strict=True):
+                yield self._examples[number], pose_TxJx3
+
+    def _make_batch(self, numbers):
+        return {"x": np.stack([self._input(*self._examples[number]) for number in numbers])}
 
     def _input(self, record_number, window_number):
         record, window = self._record(record_number), self._windows[window_number]
@@ -198,22 +201,106 @@ class Evaluation:
             return record["keypoints"][window]
         return pose_targets.clean_input(record["pose"][window][..., :2])
 
-    def _predict(self, graphdef, mesh):
-        """Compiled once: 2D (B, T, J, 3) in, the pose (B, T, J, 3) out, whole on every host."""
+    def _predict(self, model, batch):
+        """2D (B, T, J, 3) in, the pose (B, T, J, 3) out."""
         config = self._config
+        x = batch["x"][..., : config.model.dim_in]
+        pose_BxTxJx3 = averaged(model, x) if self._options.flip else model(x)
+        if config.root_relative:
+            pose_BxTxJx3 = pose_BxTxJx3.at[:, :, ROOT].set(0)
+        if config.gt_2d:  # what is known need not be guessed: the release's rule
+            pose_BxTxJx3 = pose_BxTxJx3.at[..., :2].set(x[..., :2])
+        return pose_BxTxJx3
 
-        def predict(params, other, x_BxTxJx3):
-            model = nnx.merge(graphdef, params, other)
-            model.eval()
-            x = x_BxTxJx3[..., : config.model.dim_in]
-            flip = self._options.flip
-            pose_BxTxJx3 = pose_targets.mirror_averaged(model, x) if flip else model(x)
-            if config.root_relative:
-                pose_BxTxJx3 = pose_BxTxJx3.at[:, :, ROOT].set(0)
-            if config.gt_2d:  # what is known need not be guessed: the release's rule
-                pose_BxTxJx3 = pose_BxTxJx3.at[..., :2].set(x[..., :2])
-            return pose_BxTxJx3
 
-        return jax.jit(
-            sharding.traced_on(mesh, predict), out_shardings=sharding.replicated(mesh)
+def open_pairs(directory, split):
+    """Records of pairs of 2D and 3D: a prepared dataset, or 'sample:pairs'."""
+    if str(directory) == detected_pairs.NAME:
+        return detected_pairs.open_split(split)
+    return RecordReader(directory, split)
+
+
+def open_evaluation(config, maxlen: int) -> Evaluation:
+    """The evaluation that a config names; ValueError where a network of `maxlen` cannot take it."""
+    evaluation = Evaluation(config, open_pairs(config.evaluation.dir, config.evaluation.split))
+    settings = f"--config.evaluation.frames={maxlen}"
+    check_length(evaluation.frames, maxlen, "evaluation has", settings)
+    return evaluation
+
+
+def evaluate_checkpoint(config, path, out=None) -> Report:
+    """The protocol's numbers for the weights that mbjax.load(path) finds.
+
+    out: a folder for errors.npz, per frame, and table.csv.
+    """
+    check_config(config, "pose3d")
+    if not config.evaluation.dir:
+        raise ValueError(
+            "the config has no evaluation.dir; give --config.evaluation.dir=DATASET, made by "
+            "'mbjax prepare h36m'"
         )
+    folder = writable(out)
+    model = loading.load(path, kinds=("dstformer",))
+    if model.config.num_joints != NUM_JOINTS or model.config.dim_in not in (2, 3):
+        raise ValueError(
+            f"{path} takes {model.config.num_joints} joints of {model.config.dim_in} channels; "
+            f"records have {NUM_JOINTS} joints of x, y and confidence"
+        )
+    evaluation = open_evaluation(config_for(config, model), model.config.maxlen)
+    graphdef, state = as_state(model)
+    frames = FrameErrors() if folder else None
+    scores = evaluation.measure(
+        graphdef, state, sharding.make_mesh(config.fsdp), frames.add if frames else None
+    )
+    rows = scores.rows()
+    lines = [*evaluation.describe(), *_aligned(rows), f"{scores.frames:,} frames"]
+    if folder and jax.process_index() == 0:
+        with written_beside(folder / "errors.npz") as beside:
+            np.savez_compressed(beside, **frames.arrays())
+        with written_beside(folder / "table.csv") as beside:
+            beside.write_text("\n".join(",".join(row) for row in rows) + "\n")
+        lines.append(f"wrote {folder / 'errors.npz'} (per frame) and {folder / 'table.csv'}")
+    found = {
+        "protocol": " | ".join(evaluation.describe()),
+        "frames": scores.frames,
+        **scores.means(),
+        "over_frames": scores.over_frames(),
+        "actions": {action: scores.of_action(action) for action in scores.actions()},
+    }
+    return Report("\n".join(lines), found)
+
+
+class FrameErrors:
+    """Per-frame errors of every recording: float32 numbers, nothing else is kept of a frame."""
+
+    def __init__(self):
+        self._sources, self._actions, self._rows, self._scores = [], [], [], []
+
+    def add(self, source, action, rows_N, scores_NxQ):
+        self._sources.append(source)
+        self._actions.append(action)
+        self._rows.append(rows_N)
+        self._scores.append(scores_NxQ.astype(np.float32))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By recording: `sources`, `actions`. By frame: `recording`, `frame`, every quantity."""
+        scores = np.concatenate(self._scores)
+        counts = [len(rows) for rows in self._rows]
+        return {
+            "sources": np.array(self._sources),
+            "actions": np.array(self._actions),
+            "recording": np.repeat(np.arange(len(counts)), counts),
+            "frame": np.concatenate(self._rows),
+            **{name: scores[:, i] for i, name in enumerate(QUANTITIES)},
+        }
+
+
+def _aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

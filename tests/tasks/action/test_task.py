@@ -13,9 +13,9 @@ from mbjax.cli import main
 from mbjax.convert import load as loading
 from mbjax.data.action.clips import even_frames, to_clip
 from mbjax.devices import sharding
-from mbjax.tasks import as_state
-from mbjax.tasks.action import splits
+from mbjax.tasks.action import evaluation, splits
 from mbjax.tasks.action import task as action
+from mbjax.tasks.evaluation import as_state
 from tests.recipes import weights as weight_recipes
 from tests.recipes.action import TINY
 
@@ -24,16 +24,13 @@ def config_of(gestures, *settings, file="configs/action.py:sample"):
     return configuration.load(file, [*TINY, f"--config.data.dir={gestures}", *settings])
 
 
-def test_release_values():
-    for variant in ("ntu60_xsub", "ntu60_xview", "ntu60_xsub_scratch", "ntu60_xview_scratch"):
-        config = configuration.load(f"configs/action.py:{variant}", [])
-        assert (config.learning_rate_backbone, config.rate_decay_per_epoch) == (1e-4, 0.99)
-        assert config.learning_rate_head == (1e-4 if "scratch" in variant else 1e-3)
-        assert (config.batch_size, config.epochs, config.frames) == (32, 300, 243)
-        assert (config.head.hidden, config.head.dropout, config.weight_decay) == (2048, 0.5, 0.01)
-        assert (config.train_ratio_low, config.train_ratio_high, config.test_ratio) == (1, 3, 2)
-        assert config.data.split == variant[6:].removesuffix("_scratch") + "_train"
-        assert config.evaluation.split == variant[6:].removesuffix("_scratch") + "_val"
+def test_a_config_is_completed_in_a_copy(gestures):
+    config = config_of(gestures, "--config.partial_train=('head,backbone.norm',)")
+    before = config.to_json_best_effort()
+    task = action.make_task(config)
+    assert config.to_json_best_effort() == before
+    assert len(task.config.classes) == 20
+    assert task.config.partial_train == ("head", "backbone.norm")
 
 
 def test_class_weights_make_a_weighted_mean():
@@ -107,7 +104,7 @@ def test_evaluation_is_that_of_every_clip_alone_on_any_devices(trained, gestures
     config = config_of(gestures)
     test = splits.load(config, training=False).test
     logits = [
-        action.Evaluation(config, test).logits(
+        evaluation.Evaluation(config, test).logits(
             *as_state(model), sharding.make_mesh(devices=jax.devices()[:devices])
         )
         for devices in (8, 1)

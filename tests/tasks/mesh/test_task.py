@@ -12,6 +12,7 @@ from mbjax.data.records import RecordReader
 from mbjax.devices import sharding
 from mbjax.models import mesh
 from mbjax.pose.skeleton import mirror
+from mbjax.tasks.mesh import evaluation
 from mbjax.tasks.mesh import metrics as mesh_metrics
 from mbjax.tasks.mesh import task as task_of_meshes
 from mbjax.training import loop
@@ -40,7 +41,7 @@ def test_a_run_trains_the_head_and_the_encoder_but_not_its_pose_head(data, tmp_p
     np.testing.assert_allclose(head["init_shape"][0], shape)
     assert int(head["bn1"]["batches"]) == result.step == 3
     assert result.metrics["mpjpe"] == result.metrics["own_mpjpe"] > 0
-    report = task_of_meshes.evaluate_checkpoint(config, str(tmp_path / "run"), tmp_path / "out")
+    report = evaluation.evaluate_checkpoint(config, str(tmp_path / "run"), tmp_path / "out")
     assert report.metrics == pytest.approx(result.metrics)
     assert "protocol: root-relative" in report.text and "MPVE (all vertices)" in report.text
     with np.load(tmp_path / "out" / "errors_own.npz") as errors:
@@ -115,7 +116,7 @@ def test_evaluation_is_what_numpy_says(data):
 
 def test_clips_are_mirrored_whole(data):
     record = RecordReader(str(data), "train")[0]
-    names = task_of_meshes.fields("mesh_refine")
+    names = evaluation.fields("mesh_refine")
     batch = {name: jnp.asarray(record[name])[None].repeat(16, 0) for name in names}
     turned = task_of_meshes.randomly_mirrored(row_keys(jax.random.key(0), 0, 16), batch)
     count = 0
@@ -147,16 +148,3 @@ def test_what_cannot_be_trained_is_said(variant, settings, message, data, monkey
     config = mesh_recipes.config(variant, data, *settings)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         task_of_meshes.make_task(config)
-
-
-def test_release_values():
-    from configs import mesh as configs
-
-    h36m, pw3d = configs.get_config("h36m"), configs.get_config("pw3d")
-    assert (h36m.sources.h36m.until_epoch, pw3d.sources.h36m.until_epoch) == (0, 20)
-    assert not h36m.sources.coco.train and pw3d.sources.coco.batch_size == 512
-    assert configs.get_config("h36m_scratch").epochs == 100
-    assert configs.get_config("pw3d_scratch").learning_rate_head == 1e-4
-    refine = configs.get_config("refine_hybrik")
-    assert (refine.kind, refine.head.hidden, refine.batch_size) == ("mesh_refine", 512, 64)
-    assert refine.head.initial_6d == "rows"

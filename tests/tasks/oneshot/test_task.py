@@ -11,6 +11,7 @@ from mbjax.cli import main
 from mbjax.data.action.recordings import Recordings
 from mbjax.devices import sharding
 from mbjax.tasks.action.splits import Labelled
+from mbjax.tasks.oneshot import evaluation
 from mbjax.tasks.oneshot import task as oneshot
 from mbjax.training import step
 from tests.recipes.action import TINY
@@ -19,14 +20,6 @@ from tests.recipes.action import TINY
 def config_of(gestures, *settings):
     settings = [*TINY, f"--config.data.dir={gestures}", *settings]
     return configuration.load("configs/oneshot.py:sample", settings)
-
-
-def test_release_values():
-    config = configuration.load("configs/oneshot.py", [])
-    assert config.held_out == tuple(range(0, 120, 6)) and len(config.held_out) == 20
-    assert (config.head.hidden, config.head.dropout, config.temperature) == (2048, 0.1, 0.1)
-    assert (config.frames, config.per_class, config.batch_size) == (100, 2, 32)
-    assert not config.evaluation.dropout
 
 
 def test_training_leaves_the_held_out_classes_alone(gestures):
@@ -68,8 +61,8 @@ def test_evaluation_is_deterministic_and_that_of_the_run(trained, gestures, caps
 
 
 def test_the_release_s_dropout_is_there_by_name_and_deterministic_too(trained, gestures):
-    from mbjax.tasks import as_state
-    from mbjax.tasks.action.network import Forward, load_net
+    from mbjax.tasks.action.evaluation import Forward, load_net
+    from mbjax.tasks.evaluation import as_state
 
     model, _ = load_net(trained, "embed")
     recordings = Recordings.open(gestures, "oneshot_val")
@@ -105,7 +98,7 @@ def test_the_nearest_exemplar_by_cosine_names_the_class(gestures):
     config = config_of(gestures)
     test = labelled(["a", "b", "c"], [0, 1, 1])
     exemplars = labelled(["y", "x"], [1, 0])  # in another order than the classes
-    episodes = oneshot.Episodes(config, test, exemplars, ("0", "1"))
+    episodes = evaluation.Episodes(config, test, exemplars, ("0", "1"))
     episodes._forward = Known(
         {
             "x": np.array([1.0, 0.0]), "y": np.array([0.0, 5.0]),
@@ -122,7 +115,7 @@ def test_drawn_episodes_leave_their_exemplars_out(gestures):
     config = config_of(gestures, "--config.evaluation.episodes=6")
     names = [f"r{i}" for i in range(10)]
     test = labelled(names, [0] * 5 + [1] * 5)
-    episodes = oneshot.Episodes(config, test, None, ("0", "1"))
+    episodes = evaluation.Episodes(config, test, None, ("0", "1"))
     episodes._forward = Known({name: np.eye(10)[i] + 1 for i, name in enumerate(names)})
     found = episodes.similarities(None, None, None)
     assert len(found) == 6

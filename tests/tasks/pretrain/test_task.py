@@ -7,10 +7,12 @@ from flax import nnx
 from mbjax.data import augment, detector_noise
 from mbjax.data.plan import row_keys
 from mbjax.data.records import RecordReader
+from mbjax.data.windows import covering_windows
 from mbjax.devices import sharding
 from mbjax.pose import metrics, skeleton
 from mbjax.pose.normalise import crop_scale_3d
 from mbjax.tasks.pretrain import task as pretrain
+from mbjax.tasks.pretrain.evaluation import Evaluation
 from mbjax.training.step import make_plan, make_state
 
 NOISE = detector_noise.DetectionNoise.load()
@@ -125,7 +127,7 @@ def evaluation_config(tiny_config):
 def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config):
     """A network of zeros: its error and the baseline's, worked out without the class."""
     config = evaluation_config
-    evaluation = pretrain.Evaluation(config, NOISE)
+    evaluation = Evaluation(config, NOISE)
     task = pretrain.make_task(config)
     plan = make_plan(task, config)
     graphdef, fresh = make_state(task, task.optimizer(plan)[0], 0)
@@ -138,7 +140,7 @@ def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config
         record = reader[number]
         for yaw in (0.0, 90.0):
             errors = np.zeros((243, 2))
-            for window in evaluation._windows:
+            for window in covering_windows(243, 9, 8):
                 seen = augment.view(record["pose"][window], np.radians(yaw), np.radians(10.0))
                 pose, scale = crop_scale_3d(seen)
                 pose = np.asarray(skeleton.root_relative(pose), np.float64)
@@ -158,21 +160,18 @@ def test_flip_averaging_makes_the_prediction_mirror_symmetric(evaluation_config)
     task = pretrain.make_task(config)
     graphdef, fresh = make_state(task, task.optimizer(make_plan(task, config))[0], 0)
     state, mesh = fresh(), sharding.make_mesh()
+    record = RecordReader("sample:motion3d", "test")[0]
+    mirrored = {**record, "pose": skeleton.mirror(record["pose"])}
     predictions = {}
     for flip in (True, False):
         config.evaluation.flip = flip
-        evaluation = pretrain.Evaluation(config, NOISE)
-        record = dict(evaluation._clip(0))
-        record["pose"] = skeleton.mirror(record["pose"])
-        evaluation._examples = [e for e in evaluation._examples if e[:2] == (0, 0)]
-        for mirrored in (False, True):
-            if mirrored:
-                evaluation._clip = lambda number, record=record: record
-            batches = evaluation._batches(graphdef, state, mesh, range(len(evaluation._examples)))
-            predictions[flip, mirrored] = np.concatenate([batch[3] for batch in batches])
+        for name, clip in (("plain", record), ("mirrored", mirrored)):
+            evaluation = Evaluation(config, NOISE, [clip])
+            predictions[flip, name] = evaluation.show(graphdef, state, mesh, 0, 0).clean
 
     def asymmetry(flip):
-        return np.abs(skeleton.mirror(predictions[flip, True]) - predictions[flip, False]).max()
+        back = skeleton.mirror(predictions[flip, "mirrored"])
+        return np.abs(back - predictions[flip, "plain"]).max()
 
     assert asymmetry(True) < 1e-2, "mm; float32 sums of coordinates of a metre"
     assert asymmetry(False) > 1.0
@@ -187,7 +186,7 @@ def test_evaluation_does_not_depend_on_the_batch_or_the_devices(evaluation_confi
     for batch_size, devices in ((50, 8), (64, 1)):
         config.evaluation.batch_size = batch_size
         mesh = sharding.make_mesh(devices=jax.devices()[:devices])
-        results.append(pretrain.Evaluation(config, NOISE)(graphdef, state, mesh))
+        results.append(Evaluation(config, NOISE)(graphdef, state, mesh))
     for name, value in results[0].items():
         # The same examples with the same corruption; sums in other orders.
         np.testing.assert_allclose(value, results[1][name], rtol=1e-5)
