@@ -107,6 +107,13 @@ def test_configs_import_ml_collections_and_each_other_alone():
         assert top(names) <= {"ml_collections", "configs"}, name
 
 
+def test_no_test_imports_a_test():
+    """What tests share is in tests/recipes."""
+    for name, names in files("tests/**/*.py", ROOT).items():
+        tests = [n for n in names if n.startswith("tests.") and ".test_" in n]
+        assert not tests, f"{name} imports {tests}"
+
+
 def test_nothing_unpickles_freely():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "data_prep").rglob("*.py")]:
         text = path.read_text()

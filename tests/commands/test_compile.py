@@ -9,6 +9,7 @@ from mbjax import cli, configuration
 from mbjax.devices import chips
 from mbjax.speed import pod_step, scaling
 from mbjax.speed.pod_step import describe, largest_batch
+from tests.recipes.settings import TINY_STEP
 
 COMPILER = importlib.util.find_spec("libtpu")
 
@@ -110,10 +111,8 @@ def test_scaling_adds_up():
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILER, reason="libtpu (213 MB) is not installed: pip install '.[tpu]'")
 def test_the_real_compiler_for_sixteen_chips(monkeypatch):
-    from tests.speed.test_hlo import SETTINGS
-
     config = configuration.load(
-        "configs/pretrain.py:tiny", [*SETTINGS, "--config.accumulate=2", "--config.fsdp=1"]
+        "configs/pretrain.py:tiny", [*TINY_STEP, "--config.accumulate=2", "--config.fsdp=1"]
     )
     step = pod_step.PodStep(config, pod_step.topology_devices("v5e:4x4"))
     report = step.report(64, chips.CHIPS["v5e"])

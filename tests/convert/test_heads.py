@@ -12,9 +12,9 @@ from mbjax.convert import write as target
 from mbjax.models.networks import Network
 from mbjax.training import optimizer
 from mbjax.training.checkpoint import Checkpoints
-from tests.convert.test_torch_files import load, same_content, through_a_folder
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
+from tests.recipes.torch_files import load, same_content, through_a_folder
 
 FILES = {
     "action": "action_class", "embed": "action_embed", "mesh": "mesh", "mesh_refine": "mesh_refine",

@@ -9,10 +9,10 @@ from mbjax.body import smpl
 from mbjax.convert import heads, smpl_buffers
 from mbjax.convert import read as source
 from mbjax.convert import write as target
-from tests.convert.test_torch_files import load
 from tests.recipes import body as body_recipes
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
+from tests.recipes.torch_files import load
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from mbjax.convert import write as target
 from mbjax.convert.params import leaves
 from tests.recipes import weights as recipes
 from tests.recipes.settings import GOLDEN
+from tests.recipes.torch_files import load, same_content, through_a_folder
 
 
 def state_dict(prefix=""):
@@ -34,32 +35,7 @@ def stepped_optimizer(state, steps=3):
     return optimizer.state_dict()
 
 
-def same_content(a, b):
-    """Nested dicts and lists of tensors and numbers, bit for bit, in the same order."""
-    if isinstance(a, torch.Tensor):
-        assert a.dtype == b.dtype and a.shape == b.shape
-        assert a.numpy().tobytes() == b.numpy().tobytes()
-    elif isinstance(a, dict):
-        assert list(a) == list(b)
-        for key in a:
-            same_content(a[key], b[key])
-    else:
-        assert type(a) is type(b) and a == b
-    return True
-
-
-def load(path):
-    return torch.load(path, weights_only=True)
-
-
 # --- round trips ------------------------------------------------------------------------------
-
-
-def through_a_folder(path, tmp_path, **options):
-    read = source.read(path, num_heads=2, optimizer=True)
-    target.to_folder(read, tmp_path / "run")
-    target.to_file(source.read(tmp_path / "run", optimizer=True), tmp_path / "out.bin", **options)
-    return load(tmp_path / "out.bin")
 
 
 def test_export_of_import_is_the_file_bit_for_bit_with_its_optimizer(tmp_path):

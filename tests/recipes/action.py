@@ -6,11 +6,10 @@ import numpy as np
 
 from data_prep.prepare import load_corpus, prepare
 from data_prep.sample import sample_actions
+from tests.recipes.settings import TINY_MODEL
 
-# A network that compiles in seconds.
 TINY = (
-    "--config.model.dim_feat=16", "--config.model.dim_rep=16", "--config.model.depth=1",
-    "--config.model.num_heads=2", "--config.model.maxlen=9", "--config.frames=9",
+    *TINY_MODEL, "--config.frames=9",
     "--config.head.hidden=16", "--config.batch_size=8", "--config.evaluation.batch_size=24",
     "--config.epochs=1", "--config.steps_per_epoch=3", "--config.warmup_steps=0",
     "--config.feed_threads=1", "--config.save_every=", "--config.evaluate_every=",

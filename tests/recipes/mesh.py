@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 
 from mbjax import configuration
+from tests.recipes.settings import TINY_MODEL
 
 SETTINGS = (
-    "--config.body=synthetic-300", "--config.model.dim_feat=16", "--config.model.dim_rep=16",
-    "--config.model.depth=1", "--config.model.num_heads=2", "--config.model.maxlen=16",
+    *TINY_MODEL, "--config.body=synthetic-300", "--config.model.maxlen=16",
     "--config.head.hidden=16", "--config.batch_size=8", "--config.epochs=2",
     "--config.log_every=1 steps", "--config.save_every=", "--config.evaluate_every=",
     "--config.feed_threads=1", "--config.warmup_steps=0",

@@ -7,6 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from tests.recipes.settings import TINY_MODEL
+
+# On the sample pairs.
+TINY = (
+    *TINY_MODEL, "--config.sources.sample.frames=9", "--config.batch_size=8",
+    "--config.sources.sample.steps_per_epoch=2", "--config.epochs=2", "--config.warmup_steps=1",
+    "--config.feed_threads=1", "--config.evaluation.frames=9", "--config.log_every=2 steps",
+    "--config.save_every=2 steps", "--config.evaluate_every=",
+)  # fmt: skip
+
 
 @dataclasses.dataclass
 class Reader:

@@ -12,6 +12,7 @@ from mbjax.devices import sharding
 from mbjax.speed import hlo
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training.step import prepared
+from tests.recipes.settings import TINY_STEP
 
 # Shortened from programs of the TPU and CPU compilers.
 TEXT = """HloModule jit_step, is_scheduled=true
@@ -43,18 +44,12 @@ def test_kinds_sizes_groups_and_turns_are_read():
 
 # --- the training step on eight devices -------------------------------------------------------
 
-SETTINGS = (
-    "--config.model.dim_feat=16", "--config.model.dim_rep=16", "--config.model.depth=1",
-    "--config.model.num_heads=2", "--config.model.maxlen=9", "--config.model.structure=st",
-    "--config.batch_size=32", "--config.epochs=4", "--config.sources.annotated.dir=",
-    "--config.sources.detected.dir=", "--config.evaluation.dir=", "--config.clip_norm=1.0",
-)  # fmt: skip
 FRAMES, JOINTS, WIDTH = 9, 17, 16
 
 
 def compiled(*settings):
     """Collectives of the whole step, with mirror, camera, scale, noise, masks; its parameters."""
-    config = configuration.load("configs/pretrain.py:tiny", [*SETTINGS, *settings])
+    config = configuration.load("configs/pretrain.py:tiny", [*TINY_STEP, *settings])
     task = pretrain.make_task(config)
     run = prepared(task, config, sharding.make_mesh(config.fsdp))
     batch = {"pose": jax.ShapeDtypeStruct((32, FRAMES, JOINTS, 3), jnp.float32)}

@@ -18,12 +18,12 @@ from mbjax.training import checkpoint
 from mbjax.training.preemption import EXIT_START_AGAIN
 from mbjax.training.run_log import read_metrics
 from tests.recipes.processes import Run, pretraining, small_run
+from tests.recipes.settings import TINY_MODEL
 
 # 20 steps with noise, masks and mirroring, all of which draw random numbers on the device.
 SETTINGS = (
-    "--config.model.dim_feat=16", "--config.model.dim_rep=16", "--config.model.depth=1",
-    "--config.model.num_heads=2", "--config.model.maxlen=9", "--config.model.structure=st",
-    "--config.batch_size=8", "--config.epochs=4", "--config.sources.motion.steps_per_epoch=5",
+    *TINY_MODEL, "--config.model.structure=st", "--config.batch_size=8",
+    "--config.epochs=4", "--config.sources.motion.steps_per_epoch=5",
     "--config.sources.annotated.dir=", "--config.sources.detected.dir=",
     "--config.augment.bone_std=0", "--config.augment.yaw=0", "--config.augment.pitch=0",
     "--config.augment.scale_high=0", "--config.warmup_steps=2", "--config.evaluation.dir=",

@@ -19,18 +19,19 @@ from mbjax.training.task import Report
 class Episodes:
     """Each recording is of the class of the exemplar whose embedding is nearest by cosine.
 
-    exemplars: one recording for each class, the protocol of NTU-120. None: config.evaluation
+    forward: a function of its type instead of the network's `Forward`. exemplars: one recording
+    for each class, the protocol of NTU-120. None: config.evaluation
     .episodes draws, by the config's seed, of one recording of each class from the test recordings
     themselves, the others being tested; the scores are means over the draws.
     config.evaluation.dropout leaves dropout on, as the release does; its masks are then those of
     the recordings' numbers. Every call on the same weights gives the same scores.
     """
 
-    def __init__(self, config, test: Labelled, exemplars: Labelled | None, classes):
+    def __init__(self, config, test: Labelled, exemplars: Labelled | None, classes, forward=None):
         self.test, self.classes = test, classes
         self._exemplars = exemplars
         self._seed, self._episodes = config.seed, config.evaluation.episodes
-        self._forward = Forward(config, config.evaluation.dropout)
+        self._forward = forward or Forward(config, config.evaluation.dropout)
         counts = np.bincount((exemplars or test).labels_N, minlength=len(classes))
         if exemplars and (counts != 1).any():
             wrong = int(np.flatnonzero(counts != 1)[0])
@@ -99,12 +100,12 @@ def open_episodes(config) -> Episodes | None:
     parts = [splits.opened(config, where, evaluation.split)]
     if evaluation.exemplars:
         parts.append(splits.opened(config, where, evaluation.exemplars))
-    classes = _held_out(config, parts)
-    query, *exemplars = (_only(part, classes) for part in parts)
+    classes = held_out_classes(config, parts)
+    query, *exemplars = (of_classes(part, classes) for part in parts)
     return Episodes(config, query, exemplars[0] if exemplars else None, classes)
 
 
-def _held_out(config, parts):
+def held_out_classes(config, parts) -> tuple[str, ...]:
     """The classes of an episode: those held out that the recordings have."""
     held_out = splits.listed(config.held_out)
     there = {str(label) for part in parts for label in part.labels_N}
@@ -118,7 +119,8 @@ def _held_out(config, parts):
     return classes
 
 
-def _only(recordings, classes) -> Labelled:
+def of_classes(recordings, classes) -> Labelled:
+    """The recordings of these classes, numbered in their order."""
     number_of = {name: number for number, name in enumerate(classes)}
     kept = [n for n, label in enumerate(recordings.labels_N) if str(label) in number_of]
     chosen = recordings.chosen(kept)

@@ -98,13 +98,13 @@ def test_the_nearest_exemplar_by_cosine_names_the_class(gestures):
     config = config_of(gestures)
     test = labelled(["a", "b", "c"], [0, 1, 1])
     exemplars = labelled(["y", "x"], [1, 0])  # in another order than the classes
-    episodes = evaluation.Episodes(config, test, exemplars, ("0", "1"))
-    episodes._forward = Known(
+    known = Known(
         {
             "x": np.array([1.0, 0.0]), "y": np.array([0.0, 5.0]),
             "a": np.array([9.0, 1.0]), "b": np.array([0.2, 0.3]), "c": np.array([0.3, 0.2]),
         }
     )  # fmt: skip
+    episodes = evaluation.Episodes(config, test, exemplars, ("0", "1"), known)
     ((cosines, labels, numbers),) = episodes.similarities(None, None, None)
     np.testing.assert_array_equal(cosines.argmax(axis=1), [0, 1, 0])
     np.testing.assert_allclose(cosines[1], np.array([0.2, 0.3]) / np.hypot(0.2, 0.3))
@@ -115,8 +115,8 @@ def test_drawn_episodes_leave_their_exemplars_out(gestures):
     config = config_of(gestures, "--config.evaluation.episodes=6")
     names = [f"r{i}" for i in range(10)]
     test = labelled(names, [0] * 5 + [1] * 5)
-    episodes = evaluation.Episodes(config, test, None, ("0", "1"))
-    episodes._forward = Known({name: np.eye(10)[i] + 1 for i, name in enumerate(names)})
+    known = Known({name: np.eye(10)[i] + 1 for i, name in enumerate(names)})
+    episodes = evaluation.Episodes(config, test, None, ("0", "1"), known)
     found = episodes.similarities(None, None, None)
     assert len(found) == 6
     for cosines, labels, numbers in found:
@@ -152,6 +152,6 @@ def test_held_out_by_name():
     part = dataclasses.replace(labelled(["a", "b", "c"], [0, 1, 2]))
     part.recordings.labels_N[:] = ["sit", "run", "jump"]
     config = configuration.load("configs/oneshot.py:sample", ["--config.held_out=run,sit"])
-    assert oneshot._held_out(config, [part.recordings]) == ("run", "sit")
-    kept = oneshot._only(part.recordings, ("run", "sit"))
+    assert evaluation.held_out_classes(config, [part.recordings]) == ("run", "sit")
+    kept = evaluation.of_classes(part.recordings, ("run", "sit"))
     np.testing.assert_array_equal(kept.labels_N, [1, 0])

@@ -15,17 +15,9 @@ from mbjax.pose import skeleton
 from mbjax.tasks.pose3d import evaluation
 from mbjax.tasks.pose3d import task as pose3d
 from mbjax.training import loop
-from tests.recipes.pose3d import Reader, records
+from tests.recipes.pose3d import TINY, Reader, records
 from tests.recipes.settings import ROOT
 
-# A network that compiles in seconds, on the sample pairs.
-TINY = [
-    "--config.model.dim_feat=16", "--config.model.dim_rep=16", "--config.model.depth=1",
-    "--config.model.num_heads=2", "--config.model.maxlen=9", "--config.sources.sample.frames=9",
-    "--config.batch_size=8", "--config.sources.sample.steps_per_epoch=2", "--config.epochs=2",
-    "--config.warmup_steps=1", "--config.feed_threads=1", "--config.evaluation.frames=9",
-    "--config.log_every=2 steps", "--config.save_every=2 steps", "--config.evaluate_every=",
-]  # fmt: skip
 SAMPLE = ["--config", "configs/pose3d.py:sample_scratch"]
 
 
