@@ -165,7 +165,7 @@ def read_gallery(folder: str, layout=None, image_size=None) -> dict:
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"the gallery {folder} is no folder; give one with a file per class"
+            f"the gallery {folder} is not a folder; give one with a file per class"
         )
     paths = sorted(
         path for path in folder.iterdir()

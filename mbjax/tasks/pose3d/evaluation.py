@@ -100,12 +100,12 @@ class Evaluation:
             found.append((record["source"], int(record["frames"][0]), number))
         found.sort()
         if self._options.clips == "reference":
-            found = self._by_the_reference(found)
+            found = self._of_the_release(found)
         if not found:
             raise ValueError(f"{self._reader.directory}: nothing is left to evaluate")
         return [(entry[-1], w) for entry in found for w in range(len(self._windows))]
 
-    def _by_the_reference(self, found):
+    def _of_the_release(self, found):
         """Only clips that lie whole clips after their recording's first: no overlapping ends."""
         if len(self._windows) > 1:
             raise ValueError(
@@ -142,7 +142,7 @@ class Evaluation:
                 else "root-relative camera mm, the scale fitted to each frame"
             )
             + ("; flip-averaged" if options.flip else "; not flip-averaged")
-            + ("; clips: every frame" if whole else "; clips: the reference's, ends left out")
+            + ("; clips: every frame" if whole else "; clips: the release's, ends left out")
             + "; mean over actions",
         ]
         if self.corpus == _H36M:

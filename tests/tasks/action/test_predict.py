@@ -143,7 +143,7 @@ def test_mistakes_of_the_checkpoint_and_the_gallery(embedder, tmp_path, capsys):
     assert "knows no classes; give examples of them: --gallery DIR" in capsys.readouterr().err
     gallery = [*how, "--gallery", str(tmp_path / "gallery")]
     assert main(["predict-action", str(embedder), keypoints, *gallery]) == 1
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     coco_file(tmp_path / "gallery" / "bow.json")
     assert main(["predict-action", str(embedder), keypoints, *gallery]) == 1
     assert "has 1 examples" in capsys.readouterr().err

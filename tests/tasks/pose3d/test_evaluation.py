@@ -44,9 +44,9 @@ def test_numbers_of_the_reference_from_a_prepared_dataset(config, golden, tmp_pa
     assert found["mpjpe_mm"] == pytest.approx(float(values["mpjpe"]), rel=1e-6)
     assert found["p_mpjpe_mm"] == pytest.approx(float(values["p_mpjpe"]), rel=1e-6)
     evaluation = Evaluation(config, reader)
-    assert "clips: the reference's" in evaluation.describe()[1], "the card says so"
+    assert "clips: the release's" in evaluation.describe()[1], "the card says so"
 
-    # Every frame by default; the reference's rule by name, on the same dataset.
+    # Every frame by default; the release's rule by name, on the same dataset.
     cover = RecordReader(tmp_path / "cover", "test")
     every = measure(config, cover)
     assert every.frames == 612 - 118, "all frames of the file but those of act_05_subact_02"
@@ -58,7 +58,7 @@ def test_numbers_of_the_reference_from_a_prepared_dataset(config, golden, tmp_pa
 
 
 def test_the_reference_s_rule_takes_whole_clips_from_the_start(config):
-    """Of clips of 9 frames at 0, 4, 9, 13 and 14 those at 0 and 9 are the reference's."""
+    """Of clips of 9 frames at 0, 4, 9, 13 and 14 those at 0 and 9 are the release's."""
     template = records(1)[0]
     made = [dict(template, frames=100 + start + np.arange(9)) for start in (14, 4, 0, 13, 9)]
     kept = []
