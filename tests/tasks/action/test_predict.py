@@ -114,7 +114,7 @@ def test_a_gallery_names_classes_by_one_example_each(embedder, tmp_path, capsys)
     "extra, message",
     [
         (["--gallery", "GALLERY"], "is a classifier, which has its classes; leave out --gallery"),
-        (["--classes", "NAMES"], "tells 3 classes apart, 2 names were given"),
+        (["--classes", "NAMES"], "distinguishes 3 classes, 2 names were given"),
         (["--layout", "halpe26"], "layout halpe26 has 26 keypoints, here are 17"),
         (["--frames", "99"], "clips of 99 frames; .* takes 1 to 9"),
     ],
