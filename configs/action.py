@@ -17,6 +17,27 @@ Your own recordings, each subject tested by a network that has not seen them:
     mbjax prepare actions --raw FOLDER --out data/gait
     mbjax cross-validate --config configs/action.py:custom --config.data.dir=data/gait \\
         --init best_epoch.bin --workdir runs/gait
+
+Measured, `sample`: 20 classes, one of four limbs making one of five gestures, by bodies of other
+bone lengths and over another recording than in training. Top-1 in %, chance 5 %; mean, standard
+deviation and the single values of three seeds, 40 steps of 16 clips (two cores of an AMD EPYC, 30
+to 50 s of processor time each):
+
+    examples of each class   --init tiny                        from scratch
+     1                       11.1 +- 1.0 (11.7, 10.0, 11.7)     11.0 +- 3.3 (11.2, 7.5, 14.2)
+     5                       28.2 +- 2.8 (25.8, 27.5, 31.2)     20.0 +- 0.8 (20.8, 20.0, 19.2)
+    20                       29.7 +- 4.6 (30.0, 25.0, 34.2)     18.9 +- 2.8 (15.8, 21.2, 19.6)
+
+    python -m data_prep.sample.sample_actions --out RAW
+    mbjax prepare ntu120 --raw RAW --out data/gestures
+    mbjax finetune action --config configs/action.py:sample --config.data.dir=data/gestures \\
+        --config.examples_per_class=5 --config.seed=0 --init tiny --workdir runs/tiny-5-0
+
+From scratch with --config.learning_rate_backbone=1e-3, the paper's. 40 steps pass 1.6 times over 20
+examples of each class, so that these score hardly above 5; with frames=27 and epochs=5 5 examples
+give 36.7 % (top-5 76.3 %; one run). From one example pretraining gains nothing beyond the spread:
+the 20 clips are learned by heart within 40 steps (99 % in training), with the encoder frozen too
+(11.3 % on the test, one run). All of this is one person's motion: it shows that the parts work.
 """
 
 from ml_collections import ConfigDict

@@ -13,6 +13,10 @@ held out.
 
 What to expect: 67.4 % fine-tuned, 61.0 % from scratch, in the paper. The release measures with
 dropout on: --config.evaluation.dropout=True.
+
+Measured, `sample` with --init tiny, 60 steps on 16 classes: 50.0 % on the 4 classes held out,
+chance 25 %, with the one exemplar of each; 62.4 +- 6.3 % over 50 draws of the exemplars
+(--config.evaluation.split=xsub_val --config.evaluation.exemplars= --config.evaluation.episodes=50).
 """
 
 from ml_collections import ConfigDict

@@ -11,6 +11,19 @@ longer run of the same kind whose weights are `mbjax.load("tiny")`.
 
 A source whose `dir` is empty is left out. What to expect: the release reports no figure for
 pretraining itself; fine-tuned on Human3.6M its Full model reaches an MPJPE of 37.2 mm.
+
+Measured on the sample corpus (one person in one room: it shows that the recipe works, not how well
+it does on others). Root-relative error in mm on the held-out recording, 8 cameras, flip-averaged.
+`tiny` by `mbjax quickstart`, 8 minutes 6 seconds on two cores of an AMD EPYC, corruption coming in
+between 50 and 80 % of the run:
+
+    step                    432     864   1,296   1,728   2,160   true x and y, depth 0
+    clean 2D              104.8    69.7    58.0    53.6    52.4   109.9
+    with noise and masks  153.5   139.4    71.1    61.9    59.3   109.9
+
+`tiny_long`, which is mbjax.load("tiny"), 4,000 steps (the first 1,500 under a schedule of 5,700),
+`mbjax evaluate --config configs/pretrain.py:tiny_long --checkpoint tiny`, 27 frames at 30 fps:
+40.9 with clean 2D (P-MPJPE 33.2), 42.9 with noise and masks.
 """
 
 from ml_collections import ConfigDict

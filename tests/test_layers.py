@@ -86,6 +86,14 @@ def test_each_module_is_in_a_room():
     assert homeless == ["mbjax/__init__.py"]
 
 
+def test_the_readme_maps_each_room_in_order():
+    """Its table has one row a room, by the path of its folder or file."""
+    text = (ROOT / "README.md").read_text()
+    paths = re.findall(r"^\| `([\w/.]+)` \|", text[text.index("## Map") :], re.M)
+    wanted = [name.replace(".", "/") for name in ROOMS]
+    assert paths == [f"{path}/" if (ROOT / path).is_dir() else f"{path}.py" for path in wanted]
+
+
 def test_a_planted_breach_is_found():
     planted = {"mbjax/pose/skeleton.py": "def f():\n    from mbjax.training import step\n"}
     assert list(upward(planted)) == [

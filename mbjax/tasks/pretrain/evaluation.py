@@ -18,11 +18,12 @@ from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows, merge_windows
 from mbjax.devices import sharding
 from mbjax.models.flip import averaged
+from mbjax.pictures.skeletons import poses
 from mbjax.pose import metrics, skeleton
 from mbjax.pose.normalise import crop_scale_3d
 from mbjax.tasks import pose_targets
 from mbjax.tasks.checks import check_config, check_length
-from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
+from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk, writable
 from mbjax.training.task import Report
 
 
@@ -155,7 +156,10 @@ class Evaluation:
 
 
 def evaluate_checkpoint(config, path, out=None) -> Report:
-    """What `Evaluation` measures of the weights that mbjax.load(path) finds; `out` is not used."""
+    """What `Evaluation` measures of the weights that mbjax.load(path) finds.
+
+    out: a folder for poses.png, the first clip as the last camera sees it.
+    """
     check_config(config, "pretrain")
     options = config.evaluation
     if not options.dir:
@@ -164,7 +168,15 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
     maxlen = model.config.maxlen
     check_length(options.frames, maxlen, "evaluation has", f"--config.evaluation.frames={maxlen}")
     evaluation = Evaluation(config_for(config, model), load_noise(config))
-    found = evaluation(*as_state(model), sharding.make_mesh(config.fsdp))
+    folder, devices = writable(out), sharding.make_mesh(config.fsdp)
+    found = evaluation(*as_state(model), devices)
     lines = [f"{options.dir} ({options.split}), root-relative:"]
     lines += [f"  {name:20s} {value:8.2f}" for name, value in found.items()]
+    if folder:
+        view = len(options.yaws) * len(options.pitches) - 1
+        shown = evaluation.show(*as_state(model), devices, clip=0, view=view)
+        caption = f"held-out motion, {found['error_corrupted_mm']:.0f} mm with noise and masks"
+        if jax.process_index() == 0:
+            poses(shown.seen, shown.corrupted, shown.truth, folder / "poses.png", title=caption)
+        lines.append(f"wrote {folder / 'poses.png'}")
     return Report("\n".join(lines), found)
