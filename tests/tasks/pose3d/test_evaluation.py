@@ -27,16 +27,17 @@ def test_numbers_of_the_reference_from_a_prepared_dataset(config, golden, tmp_pa
     """From the raw pickle through `mbjax prepare` to P1 and P2, by either rule of clips."""
     import shutil
 
-    from data_prep import prepare
     from data_prep.corpora import h36m
+    from mbjax.cli import main
     from mbjax.data.records import RecordReader
     from tests.recipes.settings import GOLDEN
 
     values = golden("h36m_eval.npz")
     shutil.copy(GOLDEN / "h36m_mini.pkl", tmp_path / h36m.FILE)
-    words = ["h36m", "--raw", str(tmp_path), "--frames=27", "--stride=9", "--test-stride=27"]
+    words = ["prepare", "h36m", "--raw", str(tmp_path), "--frames=27", "--stride=9"]
+    words.append("--test-stride=27")
     for out, rule in (("cover", []), ("reference", ["--clips=reference"])):
-        assert prepare.main([*words, "--out", str(tmp_path / out), *rule]) == 0
+        assert main([*words, "--out", str(tmp_path / out), *rule]) == 0
 
     reader = RecordReader(tmp_path / "reference", "test")
     found = measure(config, reader, devices=8).means()
