@@ -126,7 +126,7 @@ def test_a_suite_is_run_once_and_reported(trainings, tmp_path, capsys):
 def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
     trainings, tmp_path, monkeypatch
 ):
-    from mbjax.tasks.pose3d import task as pose3d
+    from mbjax.tasks import pose3d
     from mbjax.training.task import Report
 
     monkeypatch.setattr(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mbjax import configuration, tasks
+from mbjax.data import plan as plans
 from mbjax.tasks import initial_weights
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import loop, optimizer
@@ -59,7 +60,7 @@ def test_a_net_with_a_head_has_two_rates_and_its_pose_head_none(partial_train, t
     config.partial_train, config.weight_decay = partial_train, 0.1
     params = {"backbone": {"norm": {"scale": np.ones(2)}, "head": {"kernel": np.ones(2)}}}
     params["head"] = {"fc1": {"kernel": np.ones(2)}}
-    plan = loop.Plan([loop.Source("train", 8, 4)], 0, 3)
+    plan = plans.Plan([plans.Source("train", 8, 4)], 0, 3)
     transformation, schedule = initial_weights.optimizer_for_net_with_head(config, plan)
     gradients = jax.tree.map(np.ones_like, params)
     updates, _ = transformation.update(gradients, transformation.init(params), params)
