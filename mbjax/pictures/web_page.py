@@ -22,7 +22,7 @@ _ABSENT = -32768
 
 
 def write(scene: Scene, path: str | os.PathLike, fps: float, title: str) -> None:
-    """The page with a scene in it: about 140 bytes per person and frame, and 10 KB."""
+    """The page with a scene in it: about 230 bytes per person and frame, and 10 KB."""
     centre_3, radius = scene.bounds()
     steps = np.round((scene.pose_FxMxJx3 - centre_3) / radius * _STEPS)
     whole = np.where(np.isfinite(steps), np.clip(steps, -_STEPS, _STEPS), _ABSENT)
@@ -41,6 +41,7 @@ def write(scene: Scene, path: str | os.PathLike, fps: float, title: str) -> None
         "pose": _base64((whole * [1, -1, -1]).clip(_ABSENT, _STEPS).astype("<i2")),
         "guessed": _base64(scene.guessed_FxM.astype("u1")),
     }
+    data |= _picture(scene)
     template = importlib.resources.files("mbjax.pictures").joinpath("pages/motion.html")
     page = template.read_text(encoding="utf-8")
     # A title must not end the script that it stands in.
@@ -48,6 +49,27 @@ def write(scene: Scene, path: str | os.PathLike, fps: float, title: str) -> None
     page = page.replace("__TITLE__", html.escape(title)).replace("__DATA__", text)
     with written_beside(path) as beside:
         beside.write_text(page, encoding="utf-8")
+
+
+def _picture(scene):
+    """The keypoints that were seen, about the middle of all: whole numbers of `steps` to half the
+    longer side.
+    """
+    xy, seen_FxMxJ = scene.keypoints_FxMxJx3[..., :2], scene.keypoints_FxMxJx3[..., 2] > 0
+    if not seen_FxMxJ.any():
+        low_2, high_2 = np.zeros(2), np.ones(2)
+    else:
+        # Without the few that lie far off, which would make the rest small.
+        low_2, high_2 = np.quantile(xy[seen_FxMxJ], (0.002, 0.998), axis=0)
+    half = max(float((high_2 - low_2).max()) / 2, 1e-6)
+    steps = np.round((xy - (low_2 + high_2) / 2) / half * _STEPS)
+    inside_FxMxJ = seen_FxMxJ & (np.abs(np.nan_to_num(steps)) <= _STEPS).all(-1)
+    whole = np.where(inside_FxMxJ[..., None], steps, _ABSENT)
+    return {
+        "picture": _base64(whole.astype("<i2")),
+        # Of the whole, in halves of the longer side; the page fits it in.
+        "pictureSize": [float(side) for side in np.maximum((high_2 - low_2) / half, 0.2)],
+    }
 
 
 def _base64(array):

@@ -78,3 +78,65 @@ def test_command_mistakes_are_one_line_and_write_nothing(tmp_path, capsys, conte
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(message, error) and not out.exists()
+
+
+@pytest.fixture
+def infer(tmp_path, checkpoint, capsys):
+    """Runs infer on 20 frames; returns the exit status, stdout, stderr and the files' names."""
+
+    def run(*more, layout="h36m17", points=None):
+        source = tmp_path / "points.npz"
+        points = smooth_keypoints(20) if points is None else points
+        np.savez(source, keypoints=points, fps=25, layout=layout)
+        out = tmp_path / "out"
+        arguments = ["infer", "--checkpoint", checkpoint, "--keypoints", str(source)]
+        if "--out" not in more:
+            more = ("--out", str(out), *more)
+        status = main([*arguments, "--picture", "none", *more])
+        said = capsys.readouterr()
+        files = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        return status, said.out, said.err, files
+
+    return run
+
+
+def test_rig_smoothing_and_assumed_height(tmp_path, infer):
+    status, out, _, _ = infer("--rig", "vrm", "--smooth", "5")
+    assert status == 0 and "height not given: 1.70 m assumed" in out
+    assert re.search(r"left leg \d\.\d\d m, right \d\.\d\d m as lifted", out)
+    smooth = (tmp_path / "out" / "motion.bvh").read_text()
+    assert "ROOT hips" in smooth and "JOINT leftUpperLeg" in smooth
+    infer("--rig", "vrm")
+    assert (tmp_path / "out" / "motion.bvh").read_text() != smooth
+    status, _, errors, _ = infer("--rig", "maya")
+    assert status == 1 and "--rig maya: known are plain, mixamo" in errors
+
+
+def test_files_of_an_earlier_run_are_not_left(infer):
+    two = np.stack([smooth_keypoints(20), smooth_keypoints(20, seed=1, x=900.0)], axis=1)
+    _, _, _, files = infer(points=two)
+    persons = {name for name in files if "person" in name}
+    assert len(persons) == 6
+    _, _, _, files = infer()
+    assert not any("person" in name for name in files) and "motion.bvh" in files
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file"])
+def test_out_is_looked_at_before_the_work(tmp_path, infer, kind):
+    (tmp_path / "taken").write_text("x")
+    out = tmp_path / "taken" if kind == "file" else tmp_path / "taken" / "deeper"
+    # Before the checkpoint too, which is none.
+    status, printed, errors, _ = infer("--out", str(out), "--checkpoint", "none")
+    assert status == 1 and not printed and errors.count("\n") == 1 and str(out) in errors
+    assert (tmp_path / "taken").read_text() == "x"
+
+
+def test_depth_from_size(tmp_path, infer):
+    status, out, _, _ = infer("--depth-from-size", "--image-size", "640", "480")
+    assert status == 0 and "before the camera" in out
+    status, _, errors, _ = infer("--depth-from-size")
+    assert status == 1 and "--depth-from-size is instead of --intrinsics, and needs" in errors
+    status, _, errors, _ = infer(
+        "--depth-from-size", "--focal", "900", "--image-size", "640", "480"
+    )
+    assert status == 1

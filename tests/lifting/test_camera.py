@@ -7,7 +7,7 @@ import mbjax
 from mbjax.lifting import lift as infer
 from mbjax.lifting.camera import place
 from mbjax.motion.motion import stature
-from tests.recipes.lifting import REST, make_model, smooth_keypoints
+from tests.recipes.lifting import REST, Follows, make_model, smooth_keypoints
 
 INTRINSICS = (1000.0, 1100.0, 640.0, 360.0)
 FRAMES = 90
@@ -85,3 +85,19 @@ def test_lift_with_intrinsics_is_in_metres_before_the_camera():
     ):
         with pytest.raises(ValueError, match=message):
             mbjax.lift(model, smooth_keypoints(5), layout="h36m17", **more)
+
+
+def test_somebody_who_comes_nearer_grows_in_the_picture_and_not_in_the_room():
+    rest = smooth_keypoints(60)[:1, :, :2]
+    away = np.linspace(6, 3, 60)
+    points = smooth_keypoints(60)
+    points[..., :2] = (rest - rest[:, :1]) * (4 / away)[:, None, None] + INTRINSICS[2:]
+    motion = mbjax.lift(
+        Follows(False), points, layout="h36m17", intrinsics=INTRINSICS, fps=30, window=9
+    )
+    pose = motion[0].pose_TxJx3
+    sizes = np.ptp(pose[..., 1], axis=1)
+    # Halves that half a second of smoothing has one side of alone are left out.
+    assert np.ptp(sizes[15:45]) / sizes.mean() < 0.03  # of 25 % in the picture
+    depth = pose[15:45, 0, 2]
+    np.testing.assert_allclose(depth / depth[0], away[15:45] / away[15], rtol=0.03)

@@ -319,3 +319,28 @@ def test_all_joints_at_one_point(model):
         lift(model, points)
     with pytest.raises(ValueError, match="image_size: .0, 0. is not the width and height"):
         lift(model, smooth_keypoints(5), image_size=(0, 0))
+
+
+def test_toes_and_heels_come_along(model):
+    """Of a layout that has them, in every frame, filled as the rest; of others none."""
+    points = np.concatenate([smooth_keypoints(20), smooth_keypoints(20, seed=1)[:, :9]], axis=1)
+    points[5] = 0
+    names = LAYOUTS["halpe26"].names
+    one = lift(model, points, layout="halpe26")[0]
+    assert one.feet_TxPx3.shape == (20, 4, 3)
+    toes = [points[:, names.index(f"l{toe}")] for toe in ("bigtoe", "smalltoe")]
+    seen = np.arange(20) != 5
+    np.testing.assert_allclose(one.feet_TxPx3[seen, 0], (sum(toes) / 2)[seen])
+    np.testing.assert_allclose(one.feet_TxPx3[seen, 3], points[seen, names.index("rheel")])
+    assert one.feet_TxPx3[5, :, 2].max() == 0 and np.isfinite(one.feet_TxPx3).all()
+    assert lift(model, smooth_keypoints(9))[0].feet_TxPx3 is None
+
+
+def test_height_is_stature_where_the_head_point_is_at_the_eyes(model):
+    points = smooth_keypoints(20)
+    names = LAYOUTS["coco17"].names
+    coco = np.stack([points[:, INDEX.get(name, INDEX["nose"])] for name in names], axis=1)
+    one = lift(model, coco, layout="coco17", height=1.8)[0]
+    share = LAYOUTS["coco17"].head_height
+    assert share < 1 and stature(one.pose_TxJx3, share) == pytest.approx(1.8, rel=1e-5)  # float32
+    assert LAYOUTS["halpe26"].head_height == 1

@@ -1,5 +1,6 @@
 """The side-by-side MP4, decoded again; and what is said when a video is not as it should be."""
 
+import dataclasses
 import re
 import struct
 import sys
@@ -69,6 +70,26 @@ def test_left_is_the_video_with_its_keypoints_and_right_the_motion(tmp_path):
     # The camera is steady: where nobody ever is, nothing changes.
     assert np.ptp(right[:, 500:, :60], axis=0).max() < 16
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
+
+
+def test_all_of_a_video_is_shown_and_drawn_on(tmp_path):
+    """Someone seen in its middle: frames before and after have nobody in them."""
+    source = video.probe(write_video(tmp_path / "in.mp4", frames=20))
+    assert source.frames == 20
+    one = motion(someone(frames=8, first=5))
+    shown = scene.of_motion(one, source.frames)
+    assert list(shown.frames_F) == list(range(20))
+    assert video.side_by_side(shown, tmp_path / "out.mp4", 25.0, source) == 0
+    pictures, _ = decoded(tmp_path / "out.mp4")
+    assert len(pictures) == 20
+    trunk = np.abs(pictures[:, :, :-540] - video._TRUNK_ON_VIDEO).max(-1) < 60
+    there = trunk.sum((1, 2)) > 50
+    assert list(np.flatnonzero(there)) == list(range(5, 13))
+    # A file that says more frames than it has: the MP4 ends where the video does.
+    longer = dataclasses.replace(source, frames=30)
+    shown = scene.of_motion(one, longer.frames)
+    assert video.side_by_side(shown, tmp_path / "more.mp4", 25.0, longer) == 0
+    assert len(decoded(tmp_path / "more.mp4")[0]) == 20
 
 
 def test_a_telephone_s_video_is_shown_upright(tmp_path):

@@ -1,5 +1,6 @@
 """The page of a motion, in headless Chromium: it plays, stops, turns, and asks for nothing."""
 
+import base64
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from mbjax.pictures import scene, web_page
+from mbjax.pose.skeleton import INDEX
 from tests.recipes.motion import motion, person
 
 CHROMIUM = next(
@@ -163,8 +165,28 @@ def test_page_plays_stops_and_turns(tmp_path, shown, browser):
     browser.call("Input.dispatchMouseEvent", type="mouseWheel", x=300, y=200, deltaX=0, deltaY=-200)
     wait_for(browser, "view.zoom > 1.1")
 
-    # From the front, x and y are the camera's; the second person comes in frame 6 of the page.
-    browser.js("byId('front').click(); scrub(6)")
+    # The 2D is beside it, of both persons from frame 6 on.
+    picture = "byId('picture').toDataURL()"
+    browser.js("scrub(5)")
+    alone = browser.js(picture)
+    browser.js("scrub(6)")
+    assert browser.js(picture) != alone
+    assert browser.js("byId('legend').textContent") == "leftrightperson 1person 2"
+
+    # From the front: the left hip is to the right, and as far away as the right one.
+    browser.js("byId('front').click()")
+    at_left, at_right = (
+        browser.js(
+            f"(() => {{ const k = 3 * (view.frame * people * joints + {INDEX[name]});"
+            "return project(pose[k] / motion.steps, pose[k + 1] / motion.steps,"
+            " pose[k + 2] / motion.steps); })()"
+        )
+        for name in ("lhip", "rhip")
+    )
+    assert at_left[0] > at_right[0]
+
+    # As the camera sees it, x and y are the camera's; the second person comes in frame 6.
+    browser.js("byId('camera').click(); scrub(6)")
     both = browser.js("inked()")
     browser.js("scrub(5)")
     assert both[0] - browser.js("inked()")[0] > 50
@@ -198,6 +220,29 @@ def test_page_stands_alone_and_is_small(tmp_path, shown):
     assert not re.search(r"https?:|src=|href=|@import|url\(", text)
     assert "default-src 'none'" in text and "</script><b>" not in text
     assert text.count("</script>") == 1 and "<title>&lt;/script&gt;&lt;b&gt;a &amp; b" in text
-    # 102 bytes of numbers are 136 of base64, for each of 2 persons and 25 frames.
-    assert len(text) < 25 * 2 * 140 + 10_000
+    # 102 and 68 bytes of numbers are 227 of base64, for each of 2 persons and 25 frames.
+    assert len(text) < 25 * 2 * 230 + 12_000
+
+
+def test_the_picture_is_of_what_was_seen(tmp_path):
+    """Whole numbers about the middle of all; who is not there, or was not seen, is marked."""
+    shown = scene.of_motion(motion(person(1), person(2, frames=12, first=10, seed=1)))
+    shown.keypoints_FxMxJx3[3, 0, 5, 2] = 0
+    web_page.write(shown, tmp_path / "motion.html", 25.0, "a")
+    text = re.search(r"const motion = (.*);", (tmp_path / "motion.html").read_text())[1]
+    data = json.loads(text)
+    found = np.frombuffer(base64.b64decode(data["picture"]), "<i2").astype(float)
+    found = found.reshape(len(shown.frames_F), 2, 17, 2)
+    assert (found[3, 0, 5] == data["absent"]).all() and (found[0, 1] == data["absent"]).all()
+    there = found[4, 0] != data["absent"]
+    xy = shown.keypoints_FxMxJx3[4, 0, :, :2]
+    # One scale and one middle for all: differences are in proportion.
+    ratio = np.ptp(found[4, 0][there.all(1)], axis=0) / np.ptp(xy[there.all(1)], axis=0)
+    assert ratio[0] == pytest.approx(ratio[1], rel=1e-3)
+    assert max(data["pictureSize"]) == pytest.approx(2)
+    assert [p.name for p in tmp_path.iterdir()] == ["motion.html"]
+
+
+def test_page_leaves_nothing_beside(tmp_path, shown):
+    web_page.write(shown, tmp_path / "motion.html", 25.0, "a")
     assert [p.name for p in tmp_path.iterdir()] == ["motion.html"]
