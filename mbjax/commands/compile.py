@@ -27,12 +27,14 @@ def add(command) -> None:
     sub.add_argument(
         "--scaling", action="store_true", help="also a table of step times for 8 to 1,024 chips"
     )
+    sub.add_argument("--hlo", help="file for the compiled program's text")
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _compile(args) -> int:
     """Exit status 1 where the batch does not fit."""
     from mbjax import configuration
+    from mbjax.atomic_files import written_beside
     from mbjax.devices import chips
     from mbjax.speed import pod_step, scaling
 
@@ -46,6 +48,9 @@ def _compile(args) -> int:
     report = step.report(batch_size, chip)
     if not args.json:
         say(pod_step.describe(args.topology, report, chip))
+    if args.hlo and step.text:
+        with written_beside(args.hlo) as beside:
+            beside.write_text(step.text)
     if args.scaling:
         if not report["fits"]:
             raise ValueError(f"--scaling needs a batch that fits; {batch_size} does not")

@@ -17,7 +17,8 @@ class Chip:
     kind: how JAX names it. memory: bytes. tflops: bfloat16. memory_gbps, ici_gbps, network_gbps:
     10^9 bytes/s of its memory, of its links to other chips (both directions), and of the data
     centre's network (its share of the host's). slice: the most chips that links join. shapes: usual
-    ones.
+    ones. clock_ghz: not published; what tflops and the matrix units come to (v5e: 4 of 128 x 128,
+    v5p: 8 of them, v6e: 4 of 256 x 256).
     """
 
     kind: str
@@ -28,16 +29,17 @@ class Chip:
     network_gbps: float
     slice: int
     shapes: tuple[str, ...]
+    clock_ghz: float = 1.0
 
 
 _FLAT = ("2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16")
 CHIPS = {
     # 2 x 100 Gbit/s a host of 8 chips.
-    "v5e": Chip("TPU v5 lite", 16 * GIB, 197, 819, 400, 3.125, 256, _FLAT),
-    "v5p": Chip("TPU v5", 95 * GIB, 459, 2765, 1200, 6.25, 6144, _CUBES),
+    "v5e": Chip("TPU v5 lite", 16 * GIB, 197, 819, 400, 3.125, 256, _FLAT, 1.5),
+    "v5p": Chip("TPU v5", 95 * GIB, 459, 2765, 1200, 6.25, 6144, _CUBES, 1.75),
     # Its page gives no network rate; that of v5e is the lower bound taken here.
-    "v6e": Chip("TPU v6 lite", 32 * GIB, 918, 1638, 800, 3.125, 256, _FLAT),
+    "v6e": Chip("TPU v6 lite", 32 * GIB, 918, 1638, 800, 3.125, 256, _FLAT, 1.75),
 }  # fmt: skip
 
 

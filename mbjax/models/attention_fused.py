@@ -9,6 +9,8 @@ tiles are blocks of whole (8, 128) registers; neighbouring sublayers undo each o
 """
 
 import functools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +80,10 @@ def _attention(settings, x_BxJxTxC, weights):
         )
         tiles.write(y_ref, y)
 
-    return tiles.forward(kernel, x_BxJxTxC, _low(weights, dtype), f"attention_{over}")
+    # Products of one row: with qkv and proj, with all rows of its tile twice.
+    products = 4 * tiles.C * tiles.C + 2 * tiles.rows * tiles.C
+    cost = tiles.cost(products, num_heads * tiles.rows)
+    return tiles.forward(kernel, x_BxJxTxC, _low(weights, dtype), f"attention_{over}", cost)
 
 
 def _attention_forward(settings, x_BxJxTxC, weights):
@@ -95,9 +100,11 @@ def _attention_backward(settings, saved, grad_BxJxTxC):
             x_RxC, grad_RxC, weights, tiles.mask(), num_heads, dtype
         )
 
-    return tiles.backward(
-        gradients, x_BxJxTxC, grad_BxJxTxC, weights, dtype, f"attention_{over}_backward"
-    )
+    # qkv recomputed, its gradient and its weight's; proj's two; six with all rows of the tile.
+    products = 11 * tiles.C * tiles.C + 6 * tiles.rows * tiles.C
+    cost = tiles.cost(products, num_heads * tiles.rows)
+    name = f"attention_{over}_backward"
+    return tiles.backward(gradients, x_BxJxTxC, grad_BxJxTxC, weights, dtype, name, cost)
 
 
 _attention.defvjp(_attention_forward, _attention_backward)
@@ -110,13 +117,16 @@ _attention.defvjp(_attention_forward, _attention_backward)
 def _mlp(settings, x_BxJxTxC, weights):
     dtype, interpret = settings
     tiles = _Tiles(x_BxJxTxC.shape, False, interpret)
+    F = weights.fc1_bias_F.size
 
     def kernel(x_ref, *refs):
         *weight_refs, y_ref = refs
         x_RxC, _ = tiles.read(x_ref)
         tiles.write(y_ref, attention_kernels.mlp(x_RxC, _read(weight_refs, weights), dtype))
 
-    return tiles.forward(kernel, x_BxJxTxC, _low(weights, dtype), "mlp")
+    return tiles.forward(
+        kernel, x_BxJxTxC, _low(weights, dtype), "mlp", tiles.cost(2 * tiles.C * F, F)
+    )
 
 
 def _mlp_forward(settings, x_BxJxTxC, weights):
@@ -128,7 +138,9 @@ def _mlp_backward(settings, saved, grad_BxJxTxC):
     x_BxJxTxC, weights = saved
     tiles = _Tiles(x_BxJxTxC.shape, False, interpret)
     gradients = functools.partial(attention_kernels.mlp_backward, dtype=dtype)
-    return tiles.backward(gradients, x_BxJxTxC, grad_BxJxTxC, weights, dtype, "mlp_backward")
+    F = weights.fc1_bias_F.size
+    cost = tiles.cost(5 * tiles.C * F, 2 * F)  # fc1 recomputed, two gradients of each
+    return tiles.backward(gradients, x_BxJxTxC, grad_BxJxTxC, weights, dtype, "mlp_backward", cost)
 
 
 _mlp.defvjp(_mlp_forward, _mlp_backward)
@@ -177,14 +189,14 @@ class _Tiles:
             return None
         return attention_kernels.same_frame(self.rows, self.frames)
 
-    def forward(self, kernel, x_BxJxTxC, weights, name):
+    def forward(self, kernel, x_BxJxTxC, weights, name, cost):
         tile = self._tile_spec()
         return self._call(
             kernel, [tile, *map(_whole, weights)], tile,
-            jax.ShapeDtypeStruct(x_BxJxTxC.shape, x_BxJxTxC.dtype), name,
+            jax.ShapeDtypeStruct(x_BxJxTxC.shape, x_BxJxTxC.dtype), name, cost,
         )(x_BxJxTxC, *weights)  # fmt: skip
 
-    def backward(self, gradients, x_BxJxTxC, grad_BxJxTxC, weights, dtype, name):
+    def backward(self, gradients, x_BxJxTxC, grad_BxJxTxC, weights, dtype, name, cost):
         """(gradient of x, gradients of weights). gradients: (x, grad, weights) of one tile."""
         low = _low(weights, dtype)
         count = len(low)
@@ -211,7 +223,7 @@ class _Tiles:
         shapes = [jax.ShapeDtypeStruct(w.shape, jnp.float32) for w in low]
         grad_x, *grads = self._call(
             kernel, [tile, tile, *whole], [tile, *whole],
-            [jax.ShapeDtypeStruct(x_BxJxTxC.shape, x_BxJxTxC.dtype), *shapes], name,
+            [jax.ShapeDtypeStruct(x_BxJxTxC.shape, x_BxJxTxC.dtype), *shapes], name, cost,
         )(x_BxJxTxC, grad_BxJxTxC, *low)  # fmt: skip
         return grad_x, type(weights)(
             *(g.reshape(w.shape).astype(w.dtype) for g, w in zip(grads, weights, strict=True))
@@ -221,14 +233,30 @@ class _Tiles:
         over_joints = self.over_joints
         return pl.BlockSpec(self.block, lambda b, i: (b, 0, i, 0) if over_joints else (b, i, 0, 0))
 
-    def _call(self, kernel, in_specs, out_specs, out_shape, name):
-        return pl.pallas_call(
-            kernel, grid=self.grid, in_specs=in_specs, out_specs=out_specs, out_shape=out_shape,
-            name=name, interpret=self.interpret,
-            compiler_params=pltpu.CompilerParams(
-                dimension_semantics=("arbitrary", "arbitrary"), vmem_limit_bytes=_VMEM_BYTES
-            ),
-        )  # fmt: skip
+    def cost(self, products: int, powers: int) -> Callable:
+        """Of all tiles, for the compiler's schedule: products and powers of one row."""
+        rows = self.rows * math.prod(self.grid)
+
+        def of_arrays(arrays):
+            moved = sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(arrays))
+            return pl.CostEstimate(
+                flops=2 * rows * products, transcendentals=rows * powers, bytes_accessed=moved
+            )
+
+        return of_arrays
+
+    def _call(self, kernel, in_specs, out_specs, out_shape, name, cost):
+        def call(*arrays):
+            return pl.pallas_call(
+                kernel, grid=self.grid, in_specs=in_specs, out_specs=out_specs,
+                out_shape=out_shape, name=name, interpret=self.interpret,
+                cost_estimate=cost((arrays, out_shape)),
+                compiler_params=pltpu.CompilerParams(
+                    dimension_semantics=("arbitrary", "arbitrary"), vmem_limit_bytes=_VMEM_BYTES
+                ),
+            )(*arrays)  # fmt: skip
+
+        return call
 
 
 def _whole(array):

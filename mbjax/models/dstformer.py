@@ -167,7 +167,9 @@ class DSTformer(nnx.Module):
         x: (B, T, J, dim_in) 2D joints normalised to about [-1, 1], then confidence. T is any
         length up to maxlen; longer, or other joints or channels, raises ValueError.
         """
-        return self.head(self.represent(x_BxTxJxC))
+        E = self.represent(x_BxTxJxC)
+        with jax.named_scope("head"):
+            return self.head(E)
 
     def represent(self, x_BxTxJxC: jax.Array) -> jax.Array:
         """The motion representation E, (B, T, J, dim_rep), float32 in (-1, 1)."""
@@ -175,13 +177,15 @@ class DSTformer(nnx.Module):
         x = self.embed(x_BxTxJxC)
         for level in range(self.config.depth):
             x = _level_remat(self, level, x) if self.config.remat else self.level(level, x)
-        return self.pre_logits(self.norm(x))
+        with jax.named_scope("head"):
+            return self.pre_logits(self.norm(x))
 
     def embed(self, x_BxTxJxC):
         """Joints to channels, plus the learned positions: (B, T, J, dim_feat)."""
         frames = x_BxTxJxC.shape[1]
-        x = self.joints_embed(x_BxTxJxC)
-        return x + (self.pos_embed[None] + self.temp_embed[:, :frames]).astype(x.dtype)
+        with jax.named_scope("embed"):
+            x = self.joints_embed(x_BxTxJxC)
+            return x + (self.pos_embed[None] + self.temp_embed[:, :frames]).astype(x.dtype)
 
     def level(self, level: int, x_BxTxJxC):
         """One level: the streams side by side on the same input, then fused."""
@@ -189,11 +193,16 @@ class DSTformer(nnx.Module):
         if len(self.config.streams) == 1:
             return st
         ts = self.blocks_ts[level](x_BxTxJxC)
+        with jax.named_scope("streams"):
+            return self._fused(level, st, ts)
+
+    def _fused(self, level, st_BxTxJxC, ts_BxTxJxC):
         if self.config.fusion == "average":
-            return (st + ts) * 0.5
-        both = jnp.concatenate([st, ts], axis=-1).astype(jnp.float32)
-        weights_BxTxJx2 = jax.nn.softmax(self.ts_attn[level](both), axis=-1).astype(st.dtype)
-        return st * weights_BxTxJx2[..., :1] + ts * weights_BxTxJx2[..., 1:]
+            return (st_BxTxJxC + ts_BxTxJxC) * 0.5
+        both = jnp.concatenate([st_BxTxJxC, ts_BxTxJxC], axis=-1).astype(jnp.float32)
+        weights_BxTxJx2 = jax.nn.softmax(self.ts_attn[level](both), axis=-1)
+        weights_BxTxJx2 = weights_BxTxJx2.astype(st_BxTxJxC.dtype)
+        return st_BxTxJxC * weights_BxTxJx2[..., :1] + ts_BxTxJxC * weights_BxTxJx2[..., 1:]
 
     def _check(self, shape):
         config = self.config

@@ -40,13 +40,12 @@ class Collective:
 
 
 def collectives(text: str) -> list[Collective]:
-    """All collectives of an optimised HLO module; those of a loop's body count its turns."""
+    """All collectives of an optimised HLO module; those of a loop's body count its trips."""
     found = []
-    turns = _turns(text)
+    times = trips(text)
     computation = ""
     for line in text.splitlines():
-        if opening := _COMPUTATION.match(line):
-            computation = opening[1]
+        computation = opened_computation(line) or computation
         match = _LINE.search(line)
         if not match:
             continue
@@ -67,7 +66,7 @@ def collectives(text: str) -> list[Collective]:
                 match["kind"],
                 tuple(arrays),
                 group,
-                turns.get(computation, 1),
+                times.get(computation, 1),
                 source[1] if source else "",
             )
         )
@@ -98,29 +97,34 @@ def _group(line: str) -> int:
     return math.prod(int(sizes[name]) for name in re.findall(r"'(\w+)'", axes[2]))
 
 
-def _turns(text: str) -> dict[str, int]:
+def opened_computation(line: str) -> str | None:
+    """The name of the computation whose first line this is; None for any other line."""
+    opening = _COMPUTATION.match(line)
+    return opening[1] if opening else None
+
+
+def trips(text: str) -> dict[str, int]:
     """How often each computation inside a loop runs, where the compiler knows it."""
     bodies, calls = {}, collections.defaultdict(list)
     computation = ""
     for line in text.splitlines():
-        if opening := _COMPUTATION.match(line):
-            computation = opening[1]
+        computation = opened_computation(line) or computation
         for called in re.findall(r"(?:calls|to_apply|body)=%?([\w.\-]+)", line):
             calls[computation].append(called)
         body = re.search(r"body=%?([\w.\-]+)", line)
         count = re.search(r"known_trip_count[^\d]*(\d+)", line)
         if body and count:
             bodies[body[1]] = int(count[1])
-    turns: dict[str, int] = {}
+    found: dict[str, int] = {}
 
     def spread(name, times):
         times *= bodies.get(name, 1)
-        if turns.get(name, 0) < times:
-            turns[name] = times
+        if found.get(name, 0) < times:
+            found[name] = times
             for called in calls[name]:
                 spread(called, times)
 
     entry = re.search(r"^ENTRY %?(\S+)", text, re.M)
     if entry:
         spread(entry[1], 1)
-    return turns
+    return found

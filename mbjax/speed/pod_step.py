@@ -70,6 +70,7 @@ class PodStep:
         self.source = self._source.name
         _, self.frames = clips_and_frames(self._source.batch_shapes(1))
         self.mesh = sharding.make_mesh(config.fsdp, devices)
+        self.text = ""  # of the program that `report` compiled last
 
     @property
     def smallest_batch(self) -> int:
@@ -93,7 +94,11 @@ class PodStep:
 
     def report(self, batch_size: int, chip: chips.Chip) -> dict:
         """What one chip holds and does in a step; sizes in bytes."""
-        from mbjax.speed import hlo
+        from mbjax.models import attention
+        from mbjax.models.dstformer import DSTformerConfig
+        from mbjax.speed import cycles, hlo
+        from mbjax.speed.one_source import clips_and_frames
+        from mbjax.speed.training import forward_flops
 
         begun = time.monotonic()
         head = {
@@ -105,6 +110,7 @@ class PodStep:
             "source": self.source,
             "dtype": self.config.model.dtype,
             "remat": self.config.model.remat,
+            "attention": attention.choose(self.config.model.attention, "tpu"),
             "accumulate": self.config.accumulate,
         }
         try:
@@ -114,7 +120,11 @@ class PodStep:
                     "compile_s": round(time.monotonic() - begun, 1)}  # fmt: skip
         memory = compiled.memory_analysis()
         cost = compiled.cost_analysis()
-        found = hlo.collectives(compiled.as_text())
+        self.text = compiled.as_text()
+        found = hlo.collectives(self.text)
+        clips, _ = clips_and_frames(self._source.batch_shapes(batch_size))
+        network = DSTformerConfig(**self.config.model)
+        model_flops = 3 * forward_flops(network, self.frames) * clips / self.mesh.size
         kinds = {
             "arguments": memory.argument_size_in_bytes,
             "outputs": memory.output_size_in_bytes,
@@ -132,6 +142,7 @@ class PodStep:
             "flops": cost["flops"],
             "bytes_accessed": cost["bytes accessed"],
             "collectives": hlo.summary(found),
+            "predicted": cycles.summary(self.text, chip, model_flops),
             "compile_s": round(time.monotonic() - begun, 1),
         }
 
@@ -177,13 +188,16 @@ def largest_batch(step: PodStep, report: dict, chip: chips.Chip, say=lambda text
 
 def describe(topology: str, report: dict, chip: chips.Chip) -> str:
     """The report for a person, everything per chip."""
+    from mbjax.speed import cycles
+
     gib = chips.GIB
     lines = [
         f"{topology}: {report['chips']} {chip.kind} chips, mesh "
         + " x ".join(f"{axis} {size}" for axis, size in report["mesh"].items())
         + f"; step of source {report['source']}, batch {report['batch_size']} "
         f"({report['batch_per_chip']:g} a chip), {report['frames']} frames, {report['dtype']}"
-        + (", remat" if report["remat"] else "")
+        + (f", remat {report['remat']}" if report["remat"] else "")
+        + f", attention {report['attention']}"
         + f"  (compiled in {report['compile_s']} s)"
     ]
     verdict = "fits" if report["fits"] else "DOES NOT FIT"
@@ -206,6 +220,8 @@ def describe(topology: str, report: dict, chip: chips.Chip) -> str:
         f"work per chip and step: {report['flops'] / 1e12:.3f} TFLOP, "
         f"{report['bytes_accessed'] / 1e9:.1f} GB of memory traffic"
     )
+    if report["predicted"]["cycles"]:
+        lines.append(cycles.describe(report["predicted"], chip))
     lines.append("collectives of a step:" + ("" if report["collectives"] else " none"))
     for kind, sums in report["collectives"].items():
         lines.append(f"  {kind:20s} {sums['count']:4d}   {sums['bytes'] / 1e6:10.3f} MB")

@@ -135,10 +135,12 @@ def make_step(
             (grads, other), metrics = jax.lax.scan(one_slice, (zeros, state["other"]), slices)
             grads = jax.tree.map(lambda g: g / accumulate, grads)
             metrics = jax.tree.map(jnp.mean, metrics)
-        updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
-        metrics["gradient_norm"] = optax.tree.norm(grads)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
+            metrics["gradient_norm"] = optax.tree.norm(grads)
+            params = optax.apply_updates(state["params"], updates)
         new_state = {
-            "params": optax.apply_updates(state["params"], updates),
+            "params": params,
             "other": other,
             "opt_state": opt_state,
             "step": state["step"] + 1,
