@@ -15,7 +15,13 @@ import jax
 from flax import nnx
 
 from mbjax.devices import sharding
-from mbjax.models import attention_cpu, attention_fused, attention_plain
+from mbjax.models import (
+    attention_cpu,
+    attention_fused,
+    attention_gpu,
+    attention_packed,
+    attention_plain,
+)
 from mbjax.models.layers import LayerNorm, linear
 
 Over = Literal["joints", "frames"]
@@ -60,6 +66,8 @@ class Form:
 FORMS: dict[str, Form] = {
     "plain": Form(attention_plain.attention),
     "cpu": Form(attention_cpu.attention, attention_cpu.mlp, ("cpu",)),
+    "packed": Form(attention_packed.attention),
+    "dot_product": Form(attention_gpu.attention),
     "fused": Form(attention_fused.attention, attention_fused.mlp, platforms=("cpu", "tpu")),
 }
 

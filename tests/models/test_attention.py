@@ -94,7 +94,7 @@ def test_bfloat16_rounds_alike(form, kind):
             for a in (one, other)
         )
         # 8 bits of mantissa: each rounding is 0.2 %.
-        assert error < 1.5 * allowed + 2e-3 and error < 0.05
+        assert error < 1.5 * allowed + 2e-3 and error < 0.1
 
 
 @pytest.mark.parametrize("kind", ["joints", "frames"])
@@ -174,3 +174,12 @@ def test_wrong_names_and_platforms_are_one_line():
         DSTformerConfig(attention="flash")
     with pytest.raises(ValueError, match="'fused', which runs on cpu, tpu, not on gpu"):
         attention.choose("fused", "gpu")
+
+
+def test_a_pack_wastes_little():
+    from mbjax.models.attention_packed import frames_of_a_pack
+
+    assert [frames_of_a_pack(T) for T in (1, 6, 9, 27, 81, 243)] == [1, 6, 9, 9, 9, 9]
+    for frames in range(1, 300):
+        size = frames_of_a_pack(frames)
+        assert min(frames, 7) <= size <= 15 and -frames % size <= max(2, 0.15 * frames)
