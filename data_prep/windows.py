@@ -93,7 +93,7 @@ def cut(
     Errors as window_starts; both `cover` and `reference` is a ValueError.
     """
     if cover and reference:
-        raise ValueError("the reference's clips do not cover every frame: choose one of the two")
+        raise ValueError("the release's clips do not cover every frame: choose one of the two")
     _check(frames, stride, cover)
     counted, cut_before, row = {}, set(), 0
     for source, run in itertools.groupby(sources):

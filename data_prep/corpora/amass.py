@@ -186,12 +186,12 @@ def joints_at_60(recording: Recording, joints: RegressedJoints, with_soft: bool)
 
 
 def joints_by_index(recording: Recording, joints: RegressedJoints, with_soft: bool) -> np.ndarray:
-    """The reference's way to 60 fps: every n-th frame, n = rate / 60 rounded, called 60 fps.
+    """The release's way to 60 fps: every n-th frame, n = rate / 60 rounded, called 60 fps.
 
     So 100 fps becomes 50 that passes for 60. ValueError below 60 fps, which it drops.
     """
     if recording.fps < FPS:
-        raise ValueError("below 60 fps, which the reference's resampling drops")
+        raise ValueError("below 60 fps, which the release's resampling drops")
     step = round(recording.fps / FPS)
     return _joints(recording, joints, with_soft, slice(None, None, step))
 

@@ -57,7 +57,7 @@ def lift(
     (`model.trained_on`); else every frame, and maxlen.
     root_relative: whether the model was trained so (its root means nothing; poses then have it at
     the origin). By default found out: whether the root it predicts follows the person in the image.
-    reference_compat: as the reference's in-the-wild script: frames without a detection are left
+    reference_compat: as the release's in-the-wild script: frames without a detection are left
     out, windows do not overlap and the last is shorter, all are normalised by the square round the
     person's whole track, the first root of each has depth 0, and root_relative is False unless
     given.

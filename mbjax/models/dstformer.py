@@ -139,7 +139,7 @@ class PreLogits(nnx.Module):
 class DSTformer(nnx.Module):
     """2D skeleton sequences in, 3D motion out: `model(x)`, or `model.represent(x)`.
 
-    Attribute names are those of the reference's state dict (blocks_st.0.attn_s.qkv ...).
+    Attribute names are those of the release's state dict (blocks_st.0.attn_s.qkv ...).
     """
 
     def __init__(self, config: DSTformerConfig, *, rngs: nnx.Rngs):

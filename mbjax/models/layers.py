@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-# The reference truncates at +-2, a hundred standard deviations out: a plain normal.
+# The release truncates at +-2, a hundred standard deviations out: a plain normal.
 normal = nnx.initializers.normal(0.02)
 
 EPSILON = 1e-6
 
 
 def linear(dim_in: int, dim_out: int, dtype, rngs: nnx.Rngs) -> nnx.Linear:
-    """A linear layer that starts as the reference's do; dtype: of its product."""
+    """A linear layer that starts as the release's do; dtype: of its product."""
     return nnx.Linear(dim_in, dim_out, dtype=dtype, kernel_init=normal, rngs=rngs)
 
 

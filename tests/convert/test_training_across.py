@@ -1,4 +1,4 @@
-"""Training goes on across a round trip, and from one start it is the reference's training."""
+"""Training goes on across a round trip, and from one start it is the release's training."""
 
 import json
 

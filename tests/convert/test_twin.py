@@ -1,4 +1,4 @@
-"""The PyTorch twin against the reference's outputs, and the JAX network against the twin."""
+"""The PyTorch twin against the release's outputs, and the JAX network against the twin."""
 
 import dataclasses
 

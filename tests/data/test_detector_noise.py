@@ -19,7 +19,7 @@ def test_upsampling_agrees_with_reference(golden):
     values = golden("noise_upsample.npz")
     for frames in (243, 30):
         ours = detector_noise.upsample(values["key"], frames)
-        # The reference computes the weights in float32, we in float64; measured 7e-6.
+        # The release computes the weights in float32, we in float64; measured 7e-6.
         np.testing.assert_allclose(ours, values[f"up_{frames}"], atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Layouts: they become the 17 joints as the reference has them, and are found by name and count."""
+"""Layouts: they become the 17 joints as the release has them, and are found by name and count."""
 
 import numpy as np
 import pytest

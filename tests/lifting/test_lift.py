@@ -1,4 +1,4 @@
-"""From 2D keypoints to 3D motion: lengths, gaps, persons, units, the reference's way."""
+"""From 2D keypoints to 3D motion: lengths, gaps, persons, units, the release's way."""
 
 import jax.numpy as jnp
 import numpy as np

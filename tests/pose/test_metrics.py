@@ -9,7 +9,7 @@ from mbjax.pose import metrics
 def test_metrics_agree_with_reference(golden):
     values = golden("losses.npz")
     pose, target = values["pred"][0], values["gt"][0]
-    # The reference computes in float32, we in float64.
+    # The release computes in float32, we in float64.
     np.testing.assert_allclose(metrics.mpjpe(pose, target), values["metric_mpjpe"], rtol=1e-6)
     np.testing.assert_allclose(metrics.p_mpjpe(pose, target), values["metric_p_mpjpe"], rtol=1e-6)
 

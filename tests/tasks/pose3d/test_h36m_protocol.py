@@ -29,7 +29,7 @@ def test_a_frame_in_several_clips_has_the_mean_of_its_errors():
 
 
 def test_of_a_frame_that_a_clip_repeats_the_last_counts():
-    """The reference adds errors with numpy's indexing, which takes the last of equal indices."""
+    """The release adds errors with numpy's indexing, which takes the last of equal indices."""
     recording = protocol.Recording("s", "Eating")
     pose, target = pair(0, 4)
     recording.add(np.array([7, 7, 8, 8]), pose, target)
