@@ -8,8 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-# Being written at this moment; `remove_unfinished` is for a process that leaves in the middle.
+# Being written at this moment, and folders made for it; `remove_unfinished` is for a process that
+# leaves in the middle.
 _unfinished: set[pathlib.Path] = set()
+_made: list[pathlib.Path] = []
 
 
 @contextlib.contextmanager
@@ -93,6 +95,7 @@ def output_folder(path: str | os.PathLike, what: str = "--out") -> Iterator[path
     # All folders that are new, the innermost first.
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
+        _made.extend(made)
         try:
             path.mkdir(parents=True, exist_ok=True)
             check_file(path / "check")
@@ -101,11 +104,8 @@ def output_folder(path: str | os.PathLike, what: str = "--out") -> Iterator[path
             raise type(error)(error.errno, f"{what}: {reason}", os.fspath(path)) from error
         yield path
     finally:
-        for folder in made:
-            try:
-                folder.rmdir()
-            except OSError:  # holds something, or was never made
-                break
+        _remove_empty(made)
+        _made[:] = [folder for folder in _made if folder not in made]
 
 
 def remove_unfinished() -> None:
@@ -113,6 +113,15 @@ def remove_unfinished() -> None:
     for path in list(_unfinished):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+    _remove_empty(_made)
+
+
+def _remove_empty(folders):
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # holds something, or was never made
+            break
 
 
 def _refuse_file(path):

@@ -92,7 +92,7 @@ def quiet_threads() -> None:
     usual = sys.unraisablehook
 
     def unraisable(about):
-        if not isinstance(about.exc_value, RuntimeError | OSError):
+        if not isinstance(about.exc_value, RuntimeError | OSError | KeyboardInterrupt):
             usual(about)
 
     sys.unraisablehook = unraisable

@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from mbjax import atomic_files
 
 STATUS = 130
 _PATIENCE_S = 1.0  # for Python's own handler, after which the process is taken to be compiling
+_CLEANING_UP_S = 5.0  # for what a command does on its way out, after which it is made to leave
 
 
 class _State:
@@ -72,9 +74,18 @@ def line(why: str = "interrupted") -> str:
 
 def _handle(number, frame):
     _State.handled.set()
-    if not _State.running:  # nothing is begun; imports swallow a KeyboardInterrupt here and there
+    # Libraries that are being imported swallow a KeyboardInterrupt, or abort the process at it.
+    if not _State.running or _importing(frame):
         leave(STATUS, line())
     raise KeyboardInterrupt
+
+
+def _importing(frame):
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(read):
@@ -89,7 +100,9 @@ def _noted(count):
     if count > 1:
         leave(STATUS, line())
     if signal.getsignal(signal.SIGINT) is _handle:
-        if not _State.handled.wait(_PATIENCE_S):
-            leave(STATUS, line())
+        if _State.handled.wait(_PATIENCE_S):
+            # The exception can be lost: in a callback of the garbage collector it is ignored.
+            time.sleep(_CLEANING_UP_S)
+        leave(STATUS, line())
     else:  # a training run, which saves after its step
         os.write(2, f"{line('stopping after this step; again: at once')}\n".encode())

@@ -95,8 +95,20 @@ def test_a_name_is_always_the_packages_config(hostile, monkeypatch, capsys):
     with pytest.raises(ConfigError, match=f"{own} is not a config file: .*; it hides"):
         configuration.load("configs/pretrain.py:mb_lite", [])
     own.write_text("def get_config():\n    x = )\n")
-    with pytest.raises(ConfigError, match=f"config file {own}: SyntaxError"):
+    with pytest.raises(ConfigError, match=f"{own}, line 2: SyntaxError"):
         configuration.load("configs/pretrain.py", [])
     with pytest.raises(ConfigError, match="pretrian does not exist; did you mean pretrain"):
         configuration.load("pretrian:mb", [])
     assert "configs" not in sys.modules or sys.modules["configs"].__file__ != str(own.parent)
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_a_current_folder_that_is_gone_does_no_harm(tmp_path, how):
+    code = (
+        "import os, sys\n"
+        f"os.mkdir({str(tmp_path / 'gone')!r}); os.chdir({str(tmp_path / 'gone')!r})\n"
+        f"os.rmdir({str(tmp_path / 'gone')!r})\n"
+        f"os.execv(sys.executable, [sys.executable, *{STARTS[how]!r}, '--help'])\n"
+    )
+    status, out, error = commands.run(folder=tmp_path, how=("-c", code))
+    assert status == 0 and "quickstart" in out, error
