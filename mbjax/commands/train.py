@@ -21,7 +21,7 @@ def add(command) -> None:
 
     sub = command("pretrain", _pretrain, "pretrain the encoder on prepared corpora")
     config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny, tiny_long", required=True)
-    sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
+    _workdir_arguments(sub)
     hosts.add_arguments(sub)
 
     sub = command("finetune", _finetune, "train a task, from a pretrained encoder or from scratch")
@@ -31,7 +31,7 @@ def add(command) -> None:
         "classes known by one example; mesh: SMPL bodies",
     )  # fmt: skip
     config_arguments(sub, "TASK:VARIANT, such as pose3d:finetune, action:custom", required=True)
-    sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
+    _workdir_arguments(sub)
     sub.add_argument(
         "--init", default="",
         help="a pretrained checkpoint to start from; the model takes its sizes",
@@ -51,6 +51,14 @@ def add(command) -> None:
     hosts.add_arguments(sub)
 
 
+def _workdir_arguments(sub):
+    sub.add_argument("--workdir", required=True, help="checkpoints, metrics and config go here")
+    sub.add_argument(
+        "--extend", action="store_true",
+        help="go on with the run in --workdir to more epochs: with --config.epochs=N",
+    )  # fmt: skip
+
+
 def _quickstart(args):
     from mbjax.experiments import quickstart
 
@@ -61,22 +69,26 @@ def _quickstart(args):
 def _pretrain(args):
     from mbjax.devices import cluster
     from mbjax.tasks.pretrain import task as pretrain
-    from mbjax.training import loop
+    from mbjax.training import extension, loop
 
     config = task_config(args, "pretrain")
     with cluster.joined(vars(args), say):
+        if args.extend:
+            extension.extend(args.workdir, config)
         loop.run(config, pretrain.make_task, args.workdir)
 
 
 def _finetune(args):
     from mbjax import tasks
     from mbjax.devices import cluster
-    from mbjax.training import loop
+    from mbjax.training import extension, loop
 
     config = task_config(args, args.task)
     if args.init:
         start_from(config, args)
     with cluster.joined(vars(args), say):
+        if args.extend:
+            extension.extend(args.workdir, config)
         loop.run(config, tasks.find(args.task).make_task, args.workdir)
 
 
