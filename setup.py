@@ -30,7 +30,7 @@ CORE = [
     "filelock>=3.20",  # JAX's cache of compiled programs, shared by processes
     "flatbuffers>=25",  # what jax.export writes with
 ]
-# h5py reads MATLAB's newer files.
+# h5py reads MATLAB's newer files; TensorFlow is for `tfds build` alone, and reads what was written.
 DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]

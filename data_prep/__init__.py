@@ -1,1 +1,1 @@
-"""Raw corpora to TFRecord shards, offline. Needs the extra [data]."""
+"""Raw corpora to TFRecord shards, offline."""

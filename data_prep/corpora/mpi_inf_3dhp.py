@@ -17,7 +17,7 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import corpus, windows
+from data_prep import corpus, mat_files, windows
 from data_prep.corpora.pairs import pair_features, pair_record
 from mbjax.pose.skeleton import JOINTS
 
@@ -82,7 +82,7 @@ def _cameras(options):
 
 def _training(source, options, report, truth):
     subject, sequence = source.path.parts[-3:-1]
-    content = _read_mat(source.path, ("annot2", truth))
+    content = mat_files.read(source.path, ("annot2", truth))
     order = [_OF_TRAINING[joint] for joint in JOINTS]
     for camera in _cameras(options):
         if not 0 <= camera < len(content["annot2"]):
@@ -97,7 +97,7 @@ def _training(source, options, report, truth):
 
 def _testing(source, options, report, truth):
     name = source.path.parts[-2]
-    content = _read_mat(source.path, ("annot2", truth, "valid_frame"))
+    content = mat_files.read(source.path, ("annot2", truth, "valid_frame"))
     order = [_OF_TESTING[joint] for joint in JOINTS]
     pixels = _array(content["annot2"], 17, 2)[:, order]
     pose = _array(content[truth], 17, 3)[:, order]
@@ -143,39 +143,3 @@ def _array(value, joints, channels):
     if array.ndim == 3 and array.shape[1:] == (joints, channels):
         return array
     raise ValueError(f"an array of shape {np.shape(value)}, (N, {joints}, {channels}) was wanted")
-
-
-def _read_mat(path, names) -> dict:
-    """These variables of a .mat file, older or of version 7.3 (HDF5)."""
-    import h5py
-    import scipy.io
-
-    try:
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                missing = [name for name in names if name not in file]
-                found = {} if missing else {name: _of_hdf5(file, file[name]) for name in names}
-        else:
-            content = scipy.io.loadmat(path, variable_names=names)
-            missing = [name for name in names if name not in content]
-            found = {} if missing else {name: _of_cells(content[name]) for name in names}
-    # scipy and h5py fail in almost any way on files that are cut short or something else.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise corpus.BadFile(f"not a .mat file that can be read ({reason})") from None
-    if missing:
-        raise corpus.BadFile(f"has no {', '.join(missing)}")
-    return found
-
-
-def _of_hdf5(file, value):
-    """Cells are references; MATLAB's axes come in reverse for cells of matrices."""
-    import h5py
-
-    if value.dtype == h5py.ref_dtype:
-        return [np.asarray(file[one]).T for one in np.asarray(value).reshape(-1)]
-    return np.asarray(value)
-
-
-def _of_cells(value):
-    return [one for one in value.reshape(-1)] if value.dtype == object else value

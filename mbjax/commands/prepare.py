@@ -34,7 +34,7 @@ options of a corpus, and the files that it wants: mbjax prepare CORPUS --help"""
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
-    command("prepare", _prepare, "raw corpora to TFRecord shards (extra [data])", own_parser=True)
+    command("prepare", _prepare, "raw corpora to TFRecord shards", own_parser=True)
 
 
 def _prepare(args):

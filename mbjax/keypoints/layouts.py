@@ -61,6 +61,16 @@ class Layout:
     def count(self) -> int:
         return len(self.names)
 
+    @property
+    def head_height(self) -> float:
+        """Where a lifted head point is on somebody who stands, as a share of stature.
+
+        Of a layout that ends at the eyes, between the eyes (0.936) and the top: networks raise the
+        point a little. 0.975 brings the legs of one clip as COCO and BODY-25 within 1 % of those as
+        Halpe-26, which has the top of the head (1.9 % and 3.6 % longer without).
+        """
+        return 0.975 if self.rules.get("head") == _EYES else 1.0
+
 
 LAYOUTS = {
     "h36m17": Layout(JOINTS),

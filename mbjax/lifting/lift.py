@@ -10,6 +10,7 @@ import os
 import numpy as np
 from flax import nnx
 
+from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.keypoints.read import Keypoints, read
 from mbjax.lifting import camera, predict
 from mbjax.lifting.prepare import clips_of
@@ -96,7 +97,8 @@ def lift(
             notes.append(f"frame rate not given: {ASSUMED_FPS:g} assumed to smooth the path")
     persons = []
     for clip, pose_TxJx3 in zip(clips, poses, strict=True):
-        pose_TxJx3 = _in_unit(clip, pose_TxJx3, view, height, fps, root_relative)
+        head_height = LAYOUTS[source.layout].head_height
+        pose_TxJx3 = _in_unit(clip, pose_TxJx3, view, height, head_height, fps, root_relative)
         persons.append(clip.with_pose(pose_TxJx3.astype(np.float32)))
     unit = "m" if height else "pixels" if pixel else "normalised"
     placed = intrinsics is not None
@@ -138,13 +140,13 @@ def _check_options(model, fps, height, frame_step, window, batch_size, reference
         raise ValueError("reference_compat has windows of its own; leave out frame_step and window")
 
 
-def _in_unit(clip, pose_TxJx3, view, height, fps, root_relative):
+def _in_unit(clip, pose_TxJx3, view, height, head_height, fps, root_relative):
     """A clip's pose in metres where a height is known, else in pixels or as it is."""
     if height:
         if view.intrinsics:
             # How near the person is, is to show in where they stand and not in how large they are.
             pose_TxJx3 = of_steady_size(pose_TxJx3, fps or ASSUMED_FPS)
-        pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3))
+        pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3, head_height))
         if view.intrinsics:
             pose_TxJx3 = _place(clip, pose_TxJx3, view.intrinsics, fps or ASSUMED_FPS)
     elif view.pixel:

@@ -5,6 +5,7 @@ X3D.npy and the npz hold what was lifted, in the camera's axes. All other files 
 floor at y = 0, each person where they walk (mbjax.motion.world).
 """
 
+import contextlib
 import csv
 import functools
 import os
@@ -12,6 +13,7 @@ import pathlib
 
 import numpy as np
 
+from mbjax.atomic_files import written_beside
 from mbjax.motion import angles, bvh_writer, earlier_run, feet, gltf, rig, stick_body, world
 from mbjax.motion.motion import Motion, PersonMotion
 from mbjax.motion.world import DEFAULT_FPS, PersonInWorld, World
@@ -64,21 +66,18 @@ def write_all(
         tail = "" if len(motion) == 1 else f"_person{one.person}"
         jobs += [
             (f"X3D{tail}.npy", functools.partial(x3d, one)),
-            (f"motion{tail}.trc", functools.partial(trc, placed, in_world.fps)),
+            (f"motion{tail}.trc", functools.partial(
+                trc, placed, in_world.fps, name=f"motion{tail}.trc")),
             (f"motion{tail}.bvh", functools.partial(
                 bvh, placed, animations[one.person], in_world.fps, frames, rig_names)),
         ]  # fmt: skip
-    beside = {folder / name: folder / f".{name}.new" for name, _ in jobs}
-    try:
-        for (_, write), path in zip(jobs, beside.values(), strict=True):
+    paths = [folder / name for name, _ in jobs]
+    with contextlib.ExitStack() as stack:
+        beside = [stack.enter_context(written_beside(path)) for path in paths]
+        for (_, write), path in zip(jobs, beside, strict=True):
             write(path)
-        for path, new in beside.items():
-            new.replace(path)
-    finally:
-        for new in beside.values():
-            new.unlink(missing_ok=True)
-    earlier_run.replaced_by(folder, [path.name for path in beside])
-    return list(beside)
+    earlier_run.replaced_by(folder, [path.name for path in paths])
+    return paths
 
 
 def x3d(one: PersonMotion, path: os.PathLike) -> None:
@@ -167,7 +166,7 @@ def _rows(motion, in_world, path, columns, values):
                 writer.writerow([one.person, frame, time, *row])
 
 
-def trc(one: PersonInWorld, fps: float, path: os.PathLike) -> None:
+def trc(one: PersonInWorld, fps: float, path: os.PathLike, name: str = "") -> None:
     """One person's joints, of one skeleton, and toes and heels as markers of a TRC file (OpenSim).
 
     Metres, y up, tab-separated. Frames count from 1 without gaps, as the format demands; Time is
@@ -178,7 +177,7 @@ def trc(one: PersonInWorld, fps: float, path: os.PathLike) -> None:
     markers_TxPx3 = np.concatenate([one.body_TxJx3, soles_TxPx3], axis=1)
     T, rate = len(one.frames_T), f"{fps:g}"
     lines = [
-        f"PathFileType\t4\t(X/Y/Z)\t{pathlib.PurePath(path).name.strip('.').removesuffix('.new')}",
+        f"PathFileType\t4\t(X/Y/Z)\t{name or pathlib.PurePath(path).name}",
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame"
         "\tOrigNumFrames",
         f"{rate}\t{rate}\t{T}\t{len(names)}\tm\t{rate}\t1\t{T}",

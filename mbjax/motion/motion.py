@@ -15,7 +15,7 @@ from mbjax.pose.skeleton import INDEX
 
 # From the ankle to the top of the head, in heights of a standing person: the ankle's own height is
 # left out (Drillis and Contini, 1966; table in Winter, Biomechanics and Motor Control, 2009).
-_CHAIN_SHARE = 1 - 0.039
+_ANKLE_SHARE = 0.039
 _TRUNK = ("root", "belly", "neck", "head")
 _LEGS = (("rhip", "rknee", "rankle"), ("lhip", "lknee", "lankle"))
 
@@ -105,9 +105,11 @@ class Motion:
         return None if self.fps is None else one.frames_T / self.fps
 
 
-def stature(pose_TxJx3: np.ndarray) -> float:
+def stature(pose_TxJx3: np.ndarray, head_height: float = 1.0) -> float:
     """How tall the person is who takes these poses, in the poses' unit.
 
+    head_height: of the head point, as a share of stature; less than 1 where it is at the eyes
+    (mbjax.keypoints.layouts).
 
     The length along ankle, knee, hip and root, belly, neck, head (mean of both legs), made up by
     what is below the ankle; the median over frames, so that a few bad ones do not count.
@@ -118,4 +120,4 @@ def stature(pose_TxJx3: np.ndarray) -> float:
         return np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(-1)
 
     legs = sum(along(leg) for leg in _LEGS) / len(_LEGS)
-    return float(np.median(legs + along(_TRUNK))) / _CHAIN_SHARE
+    return float(np.median(legs + along(_TRUNK))) / (head_height - _ANKLE_SHARE)

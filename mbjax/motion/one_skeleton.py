@@ -53,15 +53,23 @@ def with_lengths(pose_TxJx3: np.ndarray, lengths_J: np.ndarray) -> np.ndarray:
 
 def fit(
     pose_TxJx3: np.ndarray, height: float, usable_T: np.ndarray | None = None,
+    head_height: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The pose (T, J, 3) in metres with one skeleton of a person this tall, and its lengths (J,).
 
-    The root's place is scaled too. height: stature in metres (mbjax.motion.motion.stature).
+    The root's place is scaled too. height: stature in metres; head_height: see
+    mbjax.motion.motion.stature. A head point below the top of the head is moved up to it, along the
+    line from the neck.
     """
     lengths_J = bone_lengths(pose_TxJx3, usable_T)
     fitted_TxJx3 = with_lengths(pose_TxJx3, lengths_J)
-    scale = height / max(stature(fitted_TxJx3), 1e-9)
+    scale = height / max(stature(fitted_TxJx3, head_height), 1e-9)
     fitted_TxJx3 *= scale
+    if head_height < 1:
+        head_Tx3 = fitted_TxJx3[:, INDEX["head"]]
+        up_Tx3 = head_Tx3 - fitted_TxJx3[:, INDEX["neck"]]
+        up_Tx3 /= np.maximum(np.linalg.norm(up_Tx3, axis=-1, keepdims=True), 1e-9)
+        fitted_TxJx3[:, INDEX["head"]] = head_Tx3 + (1 - head_height) * height * up_Tx3
     return fitted_TxJx3, scale * lengths_J
 
 

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.motion import feet, filters, foot_lock, one_skeleton, path
 from mbjax.motion.motion import Motion, PersonMotion, stature
 from mbjax.motion.rig import shortest_turn
@@ -129,10 +130,11 @@ def _start(motion, one, centre_2, fps, smooth_hz):
     relative_TxJx3 = root_relative(up_TxJx3)
     if smooth_hz:
         relative_TxJx3 = filters.butterworth(relative_TxJx3, fps, smooth_hz)
-    size = stature(relative_TxJx3)
+    head = LAYOUTS[motion.layout].head_height if motion.layout in LAYOUTS else 1.0
+    size = stature(relative_TxJx3, head)
     height = size if motion.unit == "m" else ASSUMED_HEIGHT
     joints_TxJx3 = relative_TxJx3 * (height / max(size, 1e-9))
-    body_TxJx3, lengths_J = one_skeleton.fit(joints_TxJx3, height, ~one.interpolated_T)
+    body_TxJx3, lengths_J = one_skeleton.fit(joints_TxJx3, height, ~one.interpolated_T, head)
     scale_T = path.metres_per_pixel(body_TxJx3, one.keypoints_TxJx3, fps)
     if motion.placed:
         root_Tx3 = up_TxJx3[:, 0]

@@ -334,3 +334,13 @@ def test_toes_and_heels_come_along(model):
     np.testing.assert_allclose(one.feet_TxPx3[seen, 3], points[seen, names.index("rheel")])
     assert one.feet_TxPx3[5, :, 2].max() == 0 and np.isfinite(one.feet_TxPx3).all()
     assert lift(model, smooth_keypoints(9))[0].feet_TxPx3 is None
+
+
+def test_height_is_stature_where_the_head_point_is_at_the_eyes(model):
+    points = smooth_keypoints(20)
+    names = LAYOUTS["coco17"].names
+    coco = np.stack([points[:, INDEX.get(name, INDEX["nose"])] for name in names], axis=1)
+    one = lift(model, coco, layout="coco17", height=1.8)[0]
+    share = LAYOUTS["coco17"].head_height
+    assert share < 1 and stature(one.pose_TxJx3, share) == pytest.approx(1.8, rel=1e-5)  # float32
+    assert LAYOUTS["halpe26"].head_height == 1

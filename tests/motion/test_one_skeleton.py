@@ -61,6 +61,21 @@ def directions_of(pose, parent, joint):
     return bone / np.linalg.norm(bone, axis=-1, keepdims=True)
 
 
+def test_a_head_point_at_the_eyes_becomes_the_top():
+    pose, _ = walker(20)
+    eyes = np.array(pose)
+    neck, head = pose[:, INDEX["neck"]], pose[:, INDEX["head"]]
+    eyes[:, INDEX["nose"]] = (neck + head) / 2  # on the line, so that the chain loses what it does
+    pose[:, INDEX["nose"]] = (neck + head) / 2
+    height = stature(pose)
+    eyes[:, INDEX["head"]] = head - (head - neck) / np.linalg.norm(head - neck, axis=-1)[
+        :, None
+    ] * (0.064 * height)
+    assert stature(eyes, 0.936) == pytest.approx(height)
+    body, _ = one_skeleton.fit(eyes, height, head_height=0.936)
+    np.testing.assert_allclose(body, one_skeleton.fit(pose, height)[0], atol=1e-9)
+
+
 def test_size_that_changes_slowly_is_taken_out():
     pose, _ = walker(120)
     growing = pose[:, :1] + (pose - pose[:, :1]) * np.linspace(0.8, 1.2, 120)[:, None, None]
