@@ -9,6 +9,7 @@ import sys
 from mbjax.atomic_files import check_file
 from mbjax.commands.output import json_argument, one_object
 from mbjax.commands.parser import positive_int
+from mbjax.remarks import remark
 
 # By the ending of the file, where --format does not say.
 PROGRAMS = {".onnx": "onnx", ".stablehlo": "stablehlo"}
@@ -53,7 +54,7 @@ def add(command) -> None:
     sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
     _reading(sub)
     sub.add_argument(
-        "--lengths", type=positive_int, nargs="+", default=[1, 81, 243], metavar="T",
+        "--lengths", type=positive_int, nargs="+", metavar="T",
         help="frames, bounded by the model's maxlen (1 81 243)",
     )  # fmt: skip
     sub.add_argument("--batch", type=positive_int, default=1, help="clips at a time (%(default)s)")
@@ -188,6 +189,10 @@ def _parity(args):
 
     if args.reference:
         print(f"running the code in {args.reference}", file=sys.stderr, flush=True)
-    report = parity.compare(source, args.lengths, clips, targets, args.reference, args.batch, say)
+    longest = source.config.maxlen
+    if args.lengths and max(args.lengths) > longest:
+        remark(f"the network takes {longest} frames at most: longer clips are cut to that")
+    lengths = args.lengths or parity.LENGTHS
+    report = parity.compare(source, lengths, clips, targets, args.reference, args.batch, say)
     print(json.dumps(report.as_dict()) if args.json else parity_table.table(report))
     return 0 if report.ok else 1

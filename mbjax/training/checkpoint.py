@@ -186,9 +186,17 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
         if (folder.is_dir())
         else []
     )
-    if which != "latest":
-        steps = [step for step in steps if str(step) == str(which)]
+    if which != "latest" and steps:
+        if str(which) not in map(str, steps):
+            there = ", ".join(map(str, steps))
+            raise FileNotFoundError(f"{path} has no checkpoint of step {which}; it has: {there}")
+        return (folder / str(which)).resolve()
     if not steps:
+        folds = sorted(p.name for p in path.glob("fold-*")) if path.is_dir() else []
+        if folds:
+            raise FileNotFoundError(
+                f"{path} holds a run for each subject; give one of them: {', '.join(folds)}"
+            )
         raise FileNotFoundError(
             f"no checkpoint at {path}: expected a work folder of a run, or one of its "
             f"{FOLDER}/STEP folders"

@@ -83,3 +83,13 @@ def test_parity_of_a_checkpoint_says_pass_and_exits_0(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] and report["first_mismatch"] is None
     assert {row["frames"] for row in report["forward"]} == {9}  # the clips are no longer
+
+
+def test_a_step_that_is_not_there_is_answered_with_those_that_are(tmp_path, capsys):
+    for step in (10, 20):
+        (tmp_path / "run/checkpoints" / str(step)).mkdir(parents=True)
+    assert run("export", tmp_path / "run", "--which", 99, "--out", tmp_path / "x.bin") == 1
+    assert "has no checkpoint of step 99; it has: 10, 20" in capsys.readouterr().err
+    (tmp_path / "folds/fold-anna").mkdir(parents=True)
+    assert run("export", tmp_path / "folds", "--out", tmp_path / "x.bin") == 1
+    assert "a run for each subject; give one of them: fold-anna" in capsys.readouterr().err
