@@ -199,6 +199,7 @@ def _infer_into_folder(args, found):
         print(f"wrote {path}")
     sys.stdout.flush()
     if pictures.kind != "none":
+        _draw_angles(in_world, motion, paths[0].parent)
         _draw(pictures, motion, paths[0].parent, asked=args.picture is not None)
     if pictures.problem:
         word = "error" if pictures.failed else "note"
@@ -238,6 +239,15 @@ def _fit_video(pictures, keypoints):
             "are outside it; is it the video that was detected on? Drawn without it"
         )
         pictures.video, pictures.failed = None, True
+
+
+def _draw_angles(in_world, motion, folder):
+    from mbjax.motion import earlier_run
+    from mbjax.pictures import angle_curves
+
+    angle_curves.draw(in_world, folder / "motion_angles.png", motion.fps)
+    earlier_run.also(folder, "motion_angles.png")
+    print(f"wrote {folder / 'motion_angles.png'}", flush=True)
 
 
 def _draw(pictures, motion, folder, asked):

@@ -31,7 +31,7 @@ def test_command_writes_everything(tmp_path, capsys, checkpoint):
     printed = capsys.readouterr().out
     assert "20 frames, 0 to 19, 3 interpolated" in printed and "unit m" in printed
     names = {"X3D.npy", "motion.npz", "motion.csv", "motion.trc", "motion.bvh", "motion.glb"}
-    names |= {"motion_angles.csv", "motion.png", "motion.html", ".mbjax_files"}
+    names |= {"motion_angles.csv", "motion_angles.png", "motion.png", "motion.html", ".mbjax_files"}
     assert {path.name for path in out.iterdir()} == names
     expected = mbjax.lift(mbjax.load(checkpoint, verbose=False), source, height=1.8)
     # The same computation in the same process: compiled once, so no rounding between them.

@@ -170,7 +170,7 @@ def infer(tmp_path, checkpoint, capsys):
 
 
 DATA = {"X3D.npy", "motion.npz", "motion.csv", "motion.trc", "motion.bvh", "motion.glb"}
-DATA |= {"motion_angles.csv", ".mbjax_files"}
+DATA |= {"motion_angles.csv", "motion_angles.png", ".mbjax_files"}
 
 
 def test_video_gives_the_picture_the_rate_and_the_image_size(tmp_path, infer):
