@@ -84,12 +84,12 @@ def read(
             found = from_array(json_values.numbers(source, type(source).__name__))
         else:
             found = open_source(path)
-        return _settle(found, layout, image_size, where)
+        return settled(found, layout, image_size, where)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _settle(found, layout, image_size, where):
+def settled(found, layout, image_size, where):
     observations, notes = found.observations, []
     if not observations:
         raise ValueError("nobody in it: no frame has a person; did the detector find anybody?")

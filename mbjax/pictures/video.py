@@ -3,16 +3,15 @@
 Shapes in names: F frames, M persons, J joints. Needs PyAV (FFmpeg's libraries), the extra [video].
 """
 
-import dataclasses
 import fractions
 import os
-import pathlib
 from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from mbjax.atomic_files import written_beside
+from mbjax.detect.frames import Video, import_av, quarter_turns
 from mbjax.pictures.scene import Scene
 from mbjax.pose.skeleton import JOINTS, LIMBS
 
@@ -22,60 +21,6 @@ _LEFT, _RIGHT, _TRUNK_ON_VIDEO, _TRUNK = (31, 119, 180), (214, 39, 40), (255, 21
 _PAPER, _GRID, _DARK = (250, 250, 250), (218, 221, 227), (40, 42, 48)
 # The 3D camera: turned and raised by these angles, in radians.
 _YAW, _PITCH = -0.6, 0.2
-
-
-@dataclasses.dataclass(frozen=True)
-class Video:
-    """What a file says of its video. fps: the mean rate; size: (width, height) as it is shown.
-
-    frames: how many there are, None where it is not said.
-    """
-
-    path: str
-    fps: float | None
-    size: tuple[int, int]
-    frames: int | None = None
-
-
-def _av():
-    try:
-        import av
-    except ImportError:
-        raise ImportError("video needs PyAV: pip install 'mbjax[video]'") from None
-    # FFmpeg's own remarks about a file are not for the user: errors come as exceptions.
-    av.logging.set_level(av.logging.PANIC)
-    return av
-
-
-def probe(path: str | os.PathLike) -> Video:
-    """Opens a video and decodes its first picture: ImportError without PyAV, else one line.
-
-    FileNotFoundError; ValueError where there is no video in it that can be decoded.
-    """
-    av = _av()
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"no such video: {path}")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise ValueError(f"{path}: no video in it")
-            stream = container.streams.video[0]
-            first = next(container.decode(stream), None)
-            if first is None:
-                raise ValueError(f"{path}: not one picture of it can be decoded")
-            size = (first.width, first.height)
-            if _quarters(first) % 2:
-                size = size[::-1]
-            rate = float(stream.average_rate or 0) or None
-            return Video(str(path), rate, size, stream.frames or None)
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{path}: cannot be opened as a video ({error.strerror})") from None
-
-
-def _quarters(frame):
-    """Quarter turns, counterclockwise, by which a telephone says its picture is to be turned."""
-    return round(frame.rotation / 90) % 4
 
 
 def side_by_side(scene: Scene, path: str | os.PathLike, fps: float, video: Video | None) -> int:
@@ -112,7 +57,7 @@ def write(
 
     The file is written beside its place and moved there when whole. ImportError without PyAV.
     """
-    av = _av()
+    av = import_av()
     rate = fractions.Fraction(fps).limit_denominator(1001)
     try:
         with (
@@ -136,7 +81,7 @@ def _pictures(frames_F, video, size):
     """The video's picture at each of these frames, in this size; None where there is none."""
     left = len(frames_F)
     if video is not None:
-        av = _av()
+        av = import_av()
         try:
             with av.open(video.path) as container:
                 stream = container.streams.video[0]
@@ -154,7 +99,7 @@ def _pictures(frames_F, video, size):
 
 
 def _picture(frame, size):
-    turns = _quarters(frame)
+    turns = quarter_turns(frame)
     shape = size[::-1] if turns % 2 else size
     picture = frame.reformat(width=shape[0], height=shape[1], format="rgb24").to_image()
     return picture.rotate(90 * turns, expand=True) if turns else picture
