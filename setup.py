@@ -34,7 +34,8 @@ CORE = [
 DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14"]
 # The exact pin is the one whose plain install is the CPU build.
 TORCH = ["torch==2.13.0"]
-VIDEO = ["av>=18"]
+# LiteRT runs the nets that find persons.
+VIDEO = ["av>=18", "ai-edge-litert>=2.3"]
 ONNX = [*TORCH, "onnx>=1.23", "onnxscript>=0.7", "onnxruntime>=1.31"]
 # Readers of what is written, from those who use these formats.
 READERS = ["bvhio>=1.5", "trc-data-reader>=0.4", "trimesh>=5.2", "pygltflib>=1.16"]
@@ -48,7 +49,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep", "data_prep.*"]),
-    package_data={"mbjax": ["sample/**/*", "data/*.json", "weights/*", "pictures/pages/*"]},
+    package_data={
+        "mbjax": [
+            "sample/**/*", "data/*.json", "weights/*", "pictures/pages/*", "detect/blazepose/*.t*",
+        ]
+    },
     install_requires=CORE,
     extras_require={
         "data": DATA,

@@ -99,6 +99,7 @@ def _parser():
         bench,
         compare,
         compile,
+        detect,
         infer,
         inspect,
         motion_steps,
@@ -131,8 +132,8 @@ def _parser():
         return sub
 
     for group in (
-        train, bench, samples, weights, infer, stream_table, actions, ablate, compare, motion_steps,
-        compile, prepare, inspect,
+        train, bench, samples, weights, infer, detect, stream_table, actions, ablate, compare,
+        motion_steps, compile, prepare, inspect,
     ):  # fmt: skip
         group.add(command)
     return parser, commands.choices

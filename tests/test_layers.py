@@ -46,7 +46,8 @@ def test_torch_only_where_weights_are_read_and_in_the_twin():
 ROOMS = (
     "mbjax.huge_pages", "mbjax.remarks", "mbjax.configuration", "mbjax.atomic_files",
     "mbjax.safe_pickle", "mbjax.safe_files", "mbjax.pose", "mbjax.devices",
-    "mbjax.body", "mbjax.models", "mbjax.keypoints", "mbjax.motion", "mbjax.data", "mbjax.lifting",
+    "mbjax.body", "mbjax.models", "mbjax.keypoints", "mbjax.detect",
+    "mbjax.motion", "mbjax.data", "mbjax.lifting",
     "mbjax.pictures", "mbjax.training", "mbjax.convert", "mbjax.tasks", "mbjax.experiments",
     "mbjax.speed", "data_prep", "mbjax.commands", "mbjax.cli", "mbjax.__main__",
 )  # fmt: skip

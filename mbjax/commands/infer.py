@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import time
 
+from mbjax.commands.detect import detector_argument, keypoints_of
 from mbjax.commands.output import json_argument, one_object
 from mbjax.commands.parser import positive, positive_int
 
@@ -15,6 +16,7 @@ written into --out: X3D.npy as the release has it; motion.bvh, .glb and .trc for
 OpenSim; motion.csv, motion.npz and motion_angles.csv; motion.html and motion.mp4 to look at
 
 examples:
+  mbjax infer --checkpoint tiny --video dance.mp4 --height 1.75
   mbjax infer --checkpoint tiny --keypoints alphapose-results.json --video dance.mp4
   mbjax infer --checkpoint best_epoch.bin --keypoints openpose/ --height 1.75 --out take1
 """
@@ -24,11 +26,15 @@ _USUAL_LENS = 1.2
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
-    sub = command("infer", _infer, "3D motion from the 2D keypoints of a detector", epilog=_EPILOG)
+    sub = command(
+        "infer", _infer, "3D motion from a video, or from a detector's 2D keypoints", epilog=_EPILOG
+    )
     sub.add_argument("--checkpoint", required=True, help="a work folder, a weight file, or 'tiny'")
     sub.add_argument(
-        "--keypoints", required=True, metavar="FILE", help="results of a detector: file or folder"
-    )
+        "--keypoints", metavar="FILE",
+        help="results of a detector: file or folder; without, persons are detected in --video",
+    )  # fmt: skip
+    detector_argument(sub)
     sub.add_argument("--layout", help="of the keypoints, if the file does not state it: see below")
     sub.add_argument("--person", type=int, metavar="ID", help="only this one (all)")
     sub.add_argument(
@@ -96,7 +102,9 @@ def add(command) -> None:
     sub.add_argument(
         "--num-heads", type=positive_int, help="of the checkpoint, if it does not state it (8)"
     )
-    sub.add_argument("--video", metavar="FILE", help="that was detected on, for the picture")
+    sub.add_argument(
+        "--video", metavar="FILE", help="to detect in, or that was detected on: for the picture too"
+    )
     sub.add_argument(
         "--picture", choices=("mp4", "gif", "png", "none"), default=None,
         help="beside the data (mp4, needs pip install 'mbjax[video]'); with any but none also "
@@ -140,6 +148,8 @@ def _infer_into_folder(args, found):
     from mbjax.motion import world
     from mbjax.motion.rig import RIGS
 
+    if args.keypoints is None and args.video is None:
+        raise ValueError("give --video FILE to detect in, or --keypoints FILE of another detector")
     if args.rig not in RIGS:
         raise ValueError(f"--rig {args.rig}: known are {', '.join(RIGS)}")
     # Mistakes in the keypoints are told before the model is loaded.
@@ -147,7 +157,10 @@ def _infer_into_folder(args, found):
     size = args.image_size or args.pixel
     if size is None and pictures.video:
         size = pictures.video.size
-    keypoints = keypoint_files.read(args.keypoints, args.layout, size)
+    if args.keypoints is None:
+        keypoints = keypoints_of(args.video, args.detector, args.out)
+    else:
+        keypoints = keypoint_files.read(args.keypoints, args.layout, size)
     intrinsics = _intrinsics(args, size)
     _fit_video(pictures, keypoints)
     fps = args.fps or keypoints.fps or (pictures.video.fps if pictures.video else None)
@@ -212,13 +225,15 @@ def _open_video(args):
     pictures = _Pictures(args.picture or "mp4")
     if args.video is None:
         return pictures
-    if pictures.kind != "mp4":
+    if pictures.kind != "mp4" and args.keypoints is not None:
         raise ValueError(f"--video goes into an MP4; it does not go with --picture {pictures.kind}")
-    from mbjax.pictures import video
+    from mbjax.detect import frames
 
     try:
-        pictures.video = video.probe(args.video)
+        pictures.video = frames.probe(args.video)
     except (ImportError, OSError, ValueError) as error:
+        if args.keypoints is None:
+            raise
         pictures.problem, pictures.failed = str(error), True
     return pictures
 

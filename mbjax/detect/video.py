@@ -59,8 +59,8 @@ def detect(
     observations = _persons(observations, len(times), notes)
     if not observations:
         raise ValueError(
-            f"{video.path}: {detector} finds nobody in its {len(times)} pictures; it looks for whole "
-            "persons of at least a fifth of the picture's height"
+            f"{video.path}: {detector} finds nobody in its {len(times)} pictures; it looks for "
+            "whole persons of at least a fifth of the picture's height"
         )
     notes += _about_rate(times_T)
     found = Found(observations, find.layout, video.fps)

@@ -10,6 +10,7 @@ import os
 import numpy as np
 from flax import nnx
 
+from mbjax.detect import frames, video
 from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.keypoints.read import Keypoints, read
 from mbjax.lifting import camera, predict
@@ -42,7 +43,8 @@ def lift(
 ) -> Motion:
     """3D motion of every person in `source`, at every frame between their first and last.
 
-    model: what mbjax.load gives. source, layout, image_size: see mbjax.keypoints.read.read.
+    model: what mbjax.load gives. source, layout, image_size: see mbjax.keypoints.read.read;
+    a video is detected in first (mbjax.detect.video.detect).
     person: only the one of this number. fps: of the video, where the file does not say it.
     height: of the person (all persons) in metres, their stature in every layout; the result is then
     in metres.
@@ -73,6 +75,8 @@ def lift(
     _check_options(model, fps, height, frame_step, window, batch_size, reference_compat)
     if intrinsics is not None and (pixel or reference_compat):
         raise ValueError("intrinsics give metres; pixel and reference_compat do not go with them")
+    if frames.is_video(source):
+        source = video.detect(source).keypoints
     if not isinstance(source, Keypoints):
         source = read(source, layout, image_size or pixel)
     fps = fps or source.fps

@@ -10,6 +10,7 @@ import pytest
 
 from mbjax.cli import main
 from mbjax.convert import write as target
+from mbjax.detect import frames
 from mbjax.pictures import scene, video
 from tests.recipes import weights as weight_recipes
 from tests.recipes.motion import motion, person
@@ -50,7 +51,7 @@ def someone(frames=20, first=0, **more):
 
 def test_left_is_the_video_with_its_keypoints_and_right_the_motion(tmp_path):
     source = write_video(tmp_path / "in.mp4")
-    found = video.probe(source)
+    found = frames.probe(source)
     assert found.size == SIZE and found.fps == 25
     # From the video's frame 4 on, and five frames past its end.
     shown = scene.of_motion(motion(someone(frames=21, first=4)))
@@ -109,7 +110,7 @@ def test_a_telephone_s_video_is_shown_upright(tmp_path):
     matrix = content.find(b"tkhd") + 4 + 4 + 20 + 8 + 8
     struct.pack_into(">9i", content, matrix, 0, 2**16, 0, -(2**16), 0, 0, SIZE[1] << 16, 0, 2**30)
     path.write_bytes(content)
-    found = video.probe(path)
+    found = frames.probe(path)
     assert found.size == (180, 320)
     (shown,) = video._pictures(np.array([0]), found, (180, 320))
     shown = np.asarray(shown)

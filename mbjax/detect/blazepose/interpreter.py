@@ -1,5 +1,6 @@
 """One net in a .tflite file, run by LiteRT. The extra [video]."""
 
+import contextlib
 import os
 import pathlib
 
@@ -21,8 +22,9 @@ class Net:
         path = pathlib.Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"the net {path.name} is not in this installation")
-        self._interpreter = litert.Interpreter(str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _quiet():
+            self._interpreter = litert.Interpreter(str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = self._interpreter.get_output_details()
         _, self.height, self.width, _ = self._input["shape"].tolist()
@@ -32,3 +34,17 @@ class Net:
         self._interpreter.set_tensor(self._input["index"], image_HxWx3[None])
         self._interpreter.invoke()
         return {one["name"]: self._interpreter.get_tensor(one["index"])[0] for one in self._outputs}
+
+
+@contextlib.contextmanager
+def _quiet():
+    """LiteRT's remark about its delegate goes past Python to the process's own stderr."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

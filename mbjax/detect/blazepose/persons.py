@@ -43,7 +43,7 @@ class PersonFinder:
     def __call__(self, picture_HxWx3: np.ndarray) -> list[Person]:
         """The persons in an RGB picture (uint8), the surest first."""
         square = region.whole(picture_HxWx3)
-        cut = square.cut(picture_HxWx3, self._net.width, outside=0)
+        cut = square.cut(picture_HxWx3, self._net.width, black_outside=True)
         out = self._net(cut / 127.5 - 1)
         return persons_of(out["Identity"], out["Identity_1"][:, 0], self._net.width, square)
 

@@ -8,6 +8,7 @@ import dataclasses
 import math
 
 import numpy as np
+from PIL import Image
 
 # The square is larger than the circle round a person by this (as the nets were trained).
 _MARGIN = 1.25
@@ -40,18 +41,20 @@ class Region:
         x, y = ((points_Nx2 - 0.5) * self.side).T
         return np.stack([cos * x - sin * y + self.x, sin * x + cos * y + self.y], axis=-1)
 
-    def cut(self, picture_HxWx3: np.ndarray, size: int, outside: int | None = None) -> np.ndarray:
+    def cut(self, picture_HxWx3: np.ndarray, size: int, black_outside: bool = False) -> np.ndarray:
         """The square as a picture of size x size, bilinear, float32 from 0 to 255.
 
-        outside: the value of what lies outside the picture; None: its nearest pixel's.
+        What lies outside the picture has its nearest pixel's value, or is black. A pixel's value is
+        that of its corner, as where the nets were made.
         """
+        height, width = picture_HxWx3.shape[:2]
+        corners = self.to_picture(np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]))
+        inside = (corners >= 0).all() and (corners < [width - 1, height - 1]).all()
+        if inside or black_outside:
+            return self._cut_by_pillow(picture_HxWx3, size)
         at = np.arange(size) / size
         points = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-        # A pixel's value is that of its corner, as where the nets were made.
         x, y = self.to_picture(points).T.astype(np.float32)
-        height, width = picture_HxWx3.shape[:2]
-        if outside is not None:
-            away = (x < -1) | (y < -1) | (x > width) | (y > height)
         left, top = np.floor(x), np.floor(y)
         right_part, lower_part = (x - left)[:, None], (y - top)[:, None]
         columns = [np.clip(left + i, 0, width - 1).astype(np.intp) for i in (0, 1)]
@@ -62,9 +65,20 @@ class Region:
             for row in rows
         )
         cut = upper * (1 - lower_part) + lower * lower_part
-        if outside is not None:
-            cut[away] = outside
         return cut.reshape(size, size, 3).astype(np.float32)
+
+    def _cut_by_pillow(self, picture_HxWx3, size):
+        """The same, several times as fast, and black outside the picture."""
+        step = self.side / size
+        a, b = step * math.cos(self.angle), -step * math.sin(self.angle)
+        (x, y), *_ = self.to_picture(np.array([[0.0, 0.0]]))
+        # Pillow takes a pixel's value for that of its middle, in both pictures.
+        x, y = x + 0.5 - (a + b) / 2, y + 0.5 - (a - b) / 2
+        turned = Image.fromarray(picture_HxWx3).transform(
+            (size, size), Image.Transform.AFFINE, (a, b, x, -b, a, y), Image.Resampling.BILINEAR
+        )
+        cut = np.asarray(turned, np.float32)
+        return np.where(cut > 0, cut + 0.5, cut)  # Pillow cuts fractions off
 
 
 def whole(picture_HxWx3: np.ndarray) -> Region:

@@ -12,7 +12,7 @@ from mbjax.detect.blazepose.persons import PersonFinder
 from mbjax.detect.blazepose.region import Region
 
 # The first net runs each so many pictures while somebody is followed, and on each while nobody is.
-_LOOK_EVERY = 12
+_LOOK_EVERY = 2
 _SURE = 0.5  # that the square has a person in it
 # Two squares are of one person where their middles are nearer than this share of the larger side,
 # and one is not more than twice the other.

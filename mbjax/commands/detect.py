@@ -1,0 +1,127 @@
+"""The subcommand detect: 2D keypoints of videos; and detection as a part of infer."""
+
+import pathlib
+import sys
+import time
+
+from mbjax.commands.output import say
+
+_EPILOG = """\
+each video gives DIR/NAME.npz: keypoints (pictures, persons, K, 3), layout, fps, times, image_size,
+which `mbjax infer --keypoints` and `mbjax prepare actions` read. What is there already is left, so
+that the same command goes on where it was stopped.
+
+examples:
+  mbjax detect dance.mp4 --out keypoints
+  mbjax detect videos/*.mp4 --out keypoints --shard 3/16
+"""
+
+
+def add(command) -> None:
+    """command: (name, function of the parsed arguments, help) -> argparse parser."""
+    sub = command(
+        "detect", _detect, "2D keypoints of everybody in videos (extra [video])", epilog=_EPILOG
+    )
+    sub.add_argument("videos", nargs="+", metavar="VIDEO", help="files")
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder of the .npz files")
+    detector_argument(sub)
+    sub.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N",
+        help="only every N-th video, from the I-th: for N machines, each with its own I",
+    )  # fmt: skip
+
+
+def detector_argument(sub) -> None:
+    sub.add_argument(
+        "--detector", default="blazepose", metavar="NAME",
+        help="blazepose, which comes with the package, or rtmlib, which is more accurate, slower, "
+        "and downloads its nets (%(default)s)",
+    )  # fmt: skip
+
+
+def _shard(text):
+    one, _, all_of_them = text.partition("/")
+    if not (one.isdigit() and all_of_them.isdigit() and 1 <= int(one) <= int(all_of_them)):
+        import argparse
+
+        raise argparse.ArgumentTypeError(f"{text!r} should read like 3/16")
+    return int(one), int(all_of_them)
+
+
+def _detect(args):
+    from mbjax.atomic_files import output_folder
+    from mbjax.detect import detectors, video
+
+    if args.detector not in detectors.DETECTORS:
+        detectors.make(args.detector)  # the error, before any video
+    one, all_of_them = args.shard
+    paths = args.videos[one - 1 :: all_of_them]
+    stems = [pathlib.Path(path).stem for path in args.videos]
+    if len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise ValueError(f"two videos are called {twice}; give their folders to runs of their own")
+    failed = 0
+    with output_folder(args.out) as folder:
+        for path in paths:
+            out = folder / f"{pathlib.Path(path).stem}.npz"
+            if out.is_file():
+                say(f"{path}: there already")
+                continue
+            try:
+                found = video.detect(path, args.detector, Progress(path))
+            except (ValueError, OSError) as error:
+                failed += 1
+                print(f"mbjax detect: {error}; left out", file=sys.stderr)
+                continue
+            video.write(found, out)
+            say(describe(found))
+            say(f"wrote {out}")
+    return int(failed > 0)
+
+
+def keypoints_of(path, detector, folder):
+    """For infer: the keypoints of a video, written into its folder too."""
+    from mbjax.detect import video
+    from mbjax.motion import earlier_run
+
+    found = video.detect(path, detector, Progress(path))
+    out = pathlib.Path(folder).expanduser() / "keypoints.npz"
+    video.write(found, out)
+    say(describe(found))
+    say(f"wrote {out}: --keypoints {out} detects no second time")
+    earlier_run.also(out.parent, out.name)
+    return found.keypoints
+
+
+def describe(found) -> str:
+    tracks = found.keypoints.tracks
+    seen = ", ".join(
+        f"person {t.person} in {len(t.frames_N)} ({t.frames_N[0]} to {t.frames_N[-1]})"
+        for t in tracks
+    )
+    return f"{found.video.path}: {len(found.times_T)} pictures; {seen}"
+
+
+class Progress:
+    """A line that is written over while a video is read, on a terminal; every 20 s elsewhere."""
+
+    def __init__(self, path):
+        self._name = pathlib.Path(path).name
+        self._begun = self._told = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        last = done == total
+        if now - self._told < (0.5 if self._terminal else 20) and not (last and self._terminal):
+            return
+        self._told = now
+        rate = done / max(now - self._begun, 1e-9)
+        text = f"{self._name}: {done}" + (f" of {total}" if total else "") + " pictures"
+        text += f", {rate:.1f} a second"
+        if total:
+            text += f", {max(total - done, 0) / rate:.0f} s left"
+        end = "\n" if last or not self._terminal else ""
+        start = "\r\x1b[K" if self._terminal else ""
+        sys.stderr.write(start + text + end)
+        sys.stderr.flush()
