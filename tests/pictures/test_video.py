@@ -75,7 +75,7 @@ def test_left_is_the_video_with_its_keypoints_and_right_the_motion(tmp_path):
 
 def test_all_of_a_video_is_shown_and_drawn_on(tmp_path):
     """Someone seen in its middle: frames before and after have nobody in them."""
-    source = video.probe(write_video(tmp_path / "in.mp4", frames=20))
+    source = frames.probe(write_video(tmp_path / "in.mp4", frames=20))
     assert source.frames == 20
     one = motion(someone(frames=8, first=5))
     shown = scene.of_motion(one, source.frames)
