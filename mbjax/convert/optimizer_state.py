@@ -39,8 +39,6 @@ def from_torch(state: Mapping, rows: Sequence[Row], params: Mapping) -> Adam:
     where it belongs to another network, or holds what Optax's AdamW cannot.
     """
     rows = [row for row in rows if row.item == "params"]
-    if not state.get("param_groups") or "state" not in state:
-        raise ValueError("the optimizer state has no 'state' and 'param_groups': not torch's AdamW")
     groups, entries = state["param_groups"], state["state"]
     numbers = [number for group in groups for number in group["params"]]
     if sorted(numbers) != list(range(len(rows))):

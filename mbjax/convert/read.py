@@ -18,6 +18,7 @@ from mbjax.convert import (
     optimizer_state,
     params,
     recognise,
+    records,
     safetensors_io,
     torch_io,
 )
@@ -40,8 +41,7 @@ class Source:
 
     where: what was read. meta: as in a checkpoint's meta item. params: nested dict, numpy float32.
     adam: the optimizer's state, or None. notes: what a user should know, one line each. other:
-    BatchNorm's statistics. heads_stated: whether the number of attention heads stands in what was
-    read; no tensor's shape tells it.
+    BatchNorm's statistics.
     """
 
     where: str
@@ -50,7 +50,6 @@ class Source:
     adam: Adam | None
     notes: list[str]
     other: dict = dataclasses.field(default_factory=dict)
-    heads_stated: bool = True
 
     @property
     def network(self) -> Network:
@@ -195,6 +194,9 @@ def _without_warnings():
 
 
 def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimizer):
+    odd = [name for name in file.tensors if not isinstance(name, str)]
+    if odd:
+        raise ValueError(f"a tensor is named {odd[0]!r}, which is not text: not a state dict")
     table, notes = names.normalised(file.tensors)
     notes = [*file.notes, *notes]
     tensors = {plain: file.tensors[name] for name, plain in table.items()}
@@ -219,12 +221,13 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     if state is not None and "MMPose's names" in notes:
         notes.append("its optimizer state is in another order and is left out")
     elif state is not None:
+        records.check_optimizer(state)
         adam = optimizer_state.from_torch(state, rows, trees["params"])
     if recorded:
         meta = {**recorded, "network": _described(network, recorded["network"])}
     else:
         meta = _meta(file, network, adam, state)
-    return Source(path, meta, trees["params"], adam, notes, trees["other"], bool(recorded))
+    return Source(path, meta, trees["params"], adam, notes, trees["other"])
 
 
 def _meta(file: WeightFile, network, adam, state):
@@ -233,20 +236,20 @@ def _meta(file: WeightFile, network, adam, state):
     The optimizer's step is the step; torch's epoch counts finished epochs. `torch` keeps what has
     no other place here, so that the way back gives the same file.
     """
-    fields = {key: file.fields[key] for key in _FIELDS if key in file.fields}
+    fields = {key: records.plain(file.fields[key]) for key in _FIELDS if key in file.fields}
     rate = fields.get("lr")
-    if isinstance(rate, Sequence):
-        rate = rate[-1]  # the head's, of a net with one
+    if isinstance(rate, list):
+        rate = rate[-1] if rate else None  # the head's, of a net with one
     kept: dict = {"fields": fields}
     if state is not None:
         kept["param_groups"] = [
-            {k: list(v) if isinstance(v, tuple) else v for k, v in group.items() if k != "params"}
+            {str(k): records.plain(v) for k, v in group.items() if k != "params"}
             for group in state["param_groups"]
         ]
     return {
         "step": adam.count if adam else 0,
-        "epoch": max(0, int(fields.get("epoch", 1)) - 1),
-        "learning_rate": None if rate is None else float(rate),
+        "epoch": max(0, int(records.number(fields.get("epoch")) or 1) - 1),
+        "learning_rate": records.number(rate),
         "task": "imported",
         "network": network.meta(),
         "config": {},

@@ -6,6 +6,7 @@ Shapes are those of torch, by the names of the table (`names.py`).
 import re
 from collections.abc import Mapping, Sequence
 
+from mbjax.convert import records
 from mbjax.convert.array_types import WeightFile
 from mbjax.convert.heads import HEADS, Shapes
 from mbjax.models.dstformer import DSTformerConfig
@@ -25,6 +26,7 @@ def network_of(
     for another number of heads than the file states.
     """
     if recorded:
+        records.check_meta(recorded)
         network = Network.from_meta(recorded["network"])
         check_heads(network, num_heads)
         return network, []

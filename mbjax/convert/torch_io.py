@@ -62,7 +62,10 @@ def read(path: str | os.PathLike) -> WeightFile:
     if container:
         for key, value in content.items():
             if key not in (container, "optimizer"):
-                value = _plain(torch, value)
+                try:
+                    value = _plain(torch, value)
+                except (RuntimeError, TypeError):
+                    continue  # a sparse tensor or the like: nothing here has use for it
                 one = isinstance(value, np.ndarray) and value.size == 1
                 fields[key] = value.item() if one else value
     optimizer = content.get("optimizer") if container else None

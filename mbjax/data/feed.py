@@ -40,6 +40,9 @@ class ClipLoader:
                 f"{', '.join(first)}); is it the right kind of dataset for this source?"
             )
         length = len(first[fields[0]])
+        fps = float(first.get("fps") or 0)
+        # Of the rows, frames a second; None where the records do not state it.
+        self.fps = fps / frame_step if fps > 0 and frame_step > 0 else None
         self.frames, self.frame_step = frames or length, frame_step
         self._span = (self.frames - 1) * frame_step + 1
         if self.frames < 1 or frame_step < 1 or self._span > length:

@@ -37,9 +37,12 @@ class Network:
 
     @classmethod
     def from_meta(cls, meta: Mapping) -> "Network":
-        """The inverse of `meta`; ValueError where a newer version wrote it."""
+        """The inverse of `meta`; ValueError where a newer version wrote it, or it is damaged."""
         kind = meta.get("kind")
         try:
+            _check_types(DSTformerConfig, meta["dstformer"])
+            if kind in WITH_HEAD:
+                _check_types(WITH_HEAD[kind][1], meta["head"])
             encoder = DSTformerConfig(**meta["dstformer"])
             head = WITH_HEAD[kind][1](**meta["head"]) if kind in WITH_HEAD else None
         except (TypeError, KeyError) as error:
@@ -62,3 +65,23 @@ class Network:
     def abstract(self) -> nnx.Module:
         """The network with shapes for arrays."""
         return nnx.eval_shape(lambda: self.make(nnx.Rngs(0)))
+
+
+_LARGEST = {"depth": 256}  # layers are made one by one; sizes are those of arrays
+
+
+def _check_types(config: type, sizes) -> None:
+    """ValueError where sizes read from a file are not of the types that the config has."""
+    if not isinstance(sizes, Mapping):
+        raise ValueError("the description of its network is damaged: no sizes in it")
+    for field in dataclasses.fields(config):
+        value, kind = sizes.get(field.name, field.default), field.type
+        if kind is int:
+            right = type(value) is int and 1 <= value <= _LARGEST.get(field.name, 2**20)
+        elif kind is float:
+            right = type(value) in (int, float) and 0 <= value < 2**20
+        else:
+            right = isinstance(value, bool if kind is bool else str)
+        if not right:
+            shown = " ".join(repr(value).split())[:60]
+            raise ValueError(f"the description of its network is damaged: {field.name} is {shown}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,19 @@ class TrainedOn:
             return None
         sane = isinstance(fps, int | float) and math.isfinite(fps) and fps > 0
         return cls(frames, float(fps) if sane else None)
+
+    @classmethod
+    def longest(cls, loaders: Iterable) -> "TrainedOn | None":
+        """Of what loads the rows of a run's sources (`frames` and `fps` of each): the longest."""
+        clips = [(one.frames, one.fps or 0) for one in loaders if hasattr(one, "frames")]
+        if not clips:
+            return None
+        frames, fps = max(clips)
+        return cls(frames, fps or None)
+
+    def meta(self) -> dict:
+        """The inverse of `from_meta`, under the key 'clips'."""
+        return {"clips": dataclasses.asdict(self)}
 
     def frame_step(self, fps: float | None) -> int:
         """Frames of a video of so many a second between those that are shown together."""

@@ -3,10 +3,21 @@
 Shapes in names: B batch, T frames, J joints.
 """
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 
+from mbjax.models.trained_on import TrainedOn
 from mbjax.pose import skeleton
 from mbjax.training import optimizer
+from mbjax.training.task import TrainSource
+
+
+def described(config, sources: Mapping[str, TrainSource]) -> dict:
+    """`Task.describe` of an encoder: its sizes, and the longest clips that it is trained on."""
+    trained = TrainedOn.longest(source.load for source in sources.values())
+    own = {"kind": "dstformer", "dstformer": dict(config.model)}
+    return own if trained is None else {**own, **trained.meta()}
 
 
 def clean_input(xy_BxTxJx2):

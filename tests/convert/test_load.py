@@ -1,7 +1,5 @@
 """mbjax.load: from every kind of source; and what `import mbjax` does not load."""
 
-import ast
-import pathlib
 import subprocess
 import sys
 import types
@@ -204,18 +202,3 @@ else:
     raise AssertionError("a .bin was read without torch")
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_only_torch_io_and_the_twin_import_torch():
-    package = pathlib.Path(mbjax.__file__).parent
-    found = set()
-    for path in package.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            if any(name.split(".")[0] == "torch" for name in names):
-                found.add(str(path.relative_to(package)))
-    assert found == {"convert/torch_io.py", "convert/twin.py"}

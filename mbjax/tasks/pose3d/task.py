@@ -61,7 +61,7 @@ def make_task(config) -> Task:
         make_model=lambda rngs: DSTformer(network, rngs=rngs),
         sources=sources,
         optimizer=lambda plan: pose_targets.release_optimizer(config, plan, trainable),
-        describe={"kind": "dstformer", "dstformer": dict(config.model)},
+        describe=pose_targets.described(config, sources),
         evaluate=evaluation,
         best="mpjpe_mm" if evaluation else None,
         initial=functools.partial(_initial, config.init, network) if config.init else None,

@@ -58,7 +58,7 @@ def bare_task(config, sources, evaluate=None) -> Task:
         make_model=lambda rngs: DSTformer(network, rngs=rngs),
         sources=sources,
         optimizer=lambda plan: pose_targets.release_optimizer(config, plan),
-        describe={"kind": "dstformer", "dstformer": dict(config.model)},
+        describe=pose_targets.described(config, sources),
         evaluate=evaluate,
         best="error_mm" if evaluate else None,
     )
