@@ -190,3 +190,11 @@ def test_evaluation_does_not_depend_on_the_batch_or_the_devices(evaluation_confi
     for name, value in results[0].items():
         # The same examples with the same corruption; sums in other orders.
         np.testing.assert_allclose(value, results[1][name], rtol=1e-5)
+
+
+def test_a_checkpoint_knows_the_longest_clips_and_their_rate(tiny_config):
+    """All sources have 9 frames; the fastest is every third of records at 30 frames a second."""
+    assert pretrain.make_task(tiny_config).describe["clips"] == {"frames": 9, "fps": 10.0}
+    tiny_config.model.maxlen = 27
+    tiny_config.sources.motion.update(frames=27, frame_step=2)
+    assert pretrain.make_task(tiny_config).describe["clips"] == {"frames": 27, "fps": 30.0}
