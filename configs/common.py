@@ -31,6 +31,7 @@ def encoder(size: str, **changes) -> ConfigDict:
             "fusion": "adaptive",
             "dtype": "float32",
             "remat": False,
+            "remat_keep": "",  # of a recomputed level, kept: sublayer, qkv, attention, fc1
             "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import jax
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from mbjax.devices import sharding
 from mbjax.models import (
@@ -76,6 +77,9 @@ AUTOMATIC = {"cpu": "cpu", "gpu": "plain", "tpu": "plain"}
 
 NAMES = ("auto", *FORMS)
 
+# Names of arrays that a recomputed level may keep: checkpoint_name here and in the forms.
+KEPT = ("sublayer", "qkv", "attention", "fc1")
+
 
 def choose(name: str, platform: str | None = None) -> str:
     """The form that `name` stands for.
@@ -110,7 +114,8 @@ class Attention(nnx.Module):
         )  # fmt: skip
         form = FORMS[choose(self.form)]
         with jax.named_scope(f"attention_{over}"):
-            return form.attention(x_BxTxJxC, weights, self.num_heads, over, self.dtype)
+            y = form.attention(x_BxTxJxC, weights, self.num_heads, over, self.dtype)
+            return checkpoint_name(y, "sublayer")
 
 
 class MLP(nnx.Module):
@@ -128,4 +133,5 @@ class MLP(nnx.Module):
             self.fc2.kernel[...], self.fc2.bias[...],
         )  # fmt: skip
         with jax.named_scope("mlp"):
-            return FORMS[choose(self.form)].mlp(x_BxTxJxC, weights, self.dtype)
+            y = FORMS[choose(self.form)].mlp(x_BxTxJxC, weights, self.dtype)
+            return checkpoint_name(y, "sublayer")

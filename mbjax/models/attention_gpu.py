@@ -7,6 +7,7 @@ bfloat16 only; in float32, and on other devices, XLA computes the same.
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from mbjax.devices import sharding
 from mbjax.models.attention_packed import separate_qkv
@@ -21,7 +22,7 @@ def attention(x_BxTxJxC, weights, num_heads, over, dtype):
     q, k, v = (one.reshape(shape) for one in separate_qkv(x_BxTxJxC, weights, dtype))
     cudnn = sharding.platform() == "gpu" and jnp.dtype(dtype) == jnp.bfloat16
     out = jax.nn.dot_product_attention(q, k, v, implementation="cudnn" if cudnn else "xla")
-    out_BxTxJxC = out.reshape(B, T, J, C)
+    out_BxTxJxC = checkpoint_name(out.reshape(B, T, J, C), "attention")
     return x_BxTxJxC + projected(
         out_BxTxJxC, weights.proj_kernel_CxC, weights.proj_bias_C, dtype
     )  # fmt: skip

@@ -10,6 +10,7 @@ a pack, N packs, S rows of a sequence.
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from mbjax.models.layers import normalised, projected
 
@@ -28,6 +29,7 @@ def attention(x_BxTxJxC, weights, num_heads, over, dtype):
         packed = (_packed(one, P) for one in (q, k, v))
         out = _attend(*packed, num_heads, _same_frame(P, J)).reshape(B, -1, J, C)
         out_BxTxJxC = out[:, :T]
+    out_BxTxJxC = checkpoint_name(out_BxTxJxC, "attention")
     return x_BxTxJxC + projected(
         out_BxTxJxC, weights.proj_kernel_CxC, weights.proj_bias_C, dtype
     )  # fmt: skip
@@ -39,7 +41,8 @@ def separate_qkv(x_BxTxJxC, weights, dtype):
     kernels = jnp.split(weights.qkv_kernel_Cx3C, 3, axis=1)
     biases = jnp.split(weights.qkv_bias_3C, 3)
     return tuple(
-        projected(norm, kernel, bias, dtype) for kernel, bias in zip(kernels, biases, strict=True)
+        checkpoint_name(projected(norm, kernel, bias, dtype), "qkv")
+        for kernel, bias in zip(kernels, biases, strict=True)
     )
 
 

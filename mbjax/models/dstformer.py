@@ -15,9 +15,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mbjax.models.attention import MLP, NAMES, Attention
+from mbjax.models.attention import KEPT, MLP, NAMES, Attention
 from mbjax.models.layers import layer_norm, linear, normal
 from mbjax.pose.skeleton import NUM_JOINTS
+
+# Settings that belong to a run: neither parameters nor, up to rounding, results depend on them.
+RUN_SETTINGS = ("remat", "remat_keep", "attention")
 
 Structure = Literal["st+ts", "st", "ts", "s+t", "st-attention"]
 
@@ -32,6 +35,9 @@ class DSTformerConfig:
     fusion: 'adaptive' weighs the streams at every (frame, joint); 'average' is their mean.
     dtype: of the matrix products, 'float32' or 'bfloat16'.
     remat: recompute each level in the backward pass instead of keeping its activations.
+    remat_keep: arrays that are kept all the same, by name, comma-separated: 'sublayer' (the output
+    of each), 'qkv', 'attention' (before its projection), 'fc1' (before GELU); kernels of the form
+    'fused' have the first alone.
     attention: how attention and MLP are computed, a name of `attention.FORMS`, or 'auto', which
     picks by device. Neither parameters nor, up to rounding, results depend on it.
     """
@@ -50,6 +56,7 @@ class DSTformerConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     attention: str = "auto"
+    remat_keep: str = ""
 
     def __post_init__(self):
         if self.dim_feat % self.num_heads:
@@ -66,6 +73,10 @@ class DSTformerConfig:
                 raise ValueError(
                     f"{field} is {getattr(self, field)!r}; it must be one of {', '.join(known)}"
                 )
+        if unknown := set(self.kept) - set(KEPT):
+            raise ValueError(
+                f"remat_keep names {', '.join(sorted(unknown))}; it may name {', '.join(KEPT)}"
+            )
 
     @classmethod
     def mb(cls, **changes) -> "DSTformerConfig":
@@ -76,6 +87,11 @@ class DSTformerConfig:
     def mb_lite(cls, **changes) -> "DSTformerConfig":
         """Lite: 16,001,549 parameters."""
         return cls(**{"dim_feat": 256, "mlp_ratio": 4, **changes})
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names in `remat_keep`."""
+        return tuple(name.strip() for name in self.remat_keep.split(",") if name.strip())
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -176,7 +192,7 @@ class DSTformer(nnx.Module):
         self._check(x_BxTxJxC.shape)
         x = self.embed(x_BxTxJxC)
         for level in range(self.config.depth):
-            x = _level_remat(self, level, x) if self.config.remat else self.level(level, x)
+            x = self._recomputed(level, x) if self.config.remat else self.level(level, x)
         with jax.named_scope("head"):
             return self.pre_logits(self.norm(x))
 
@@ -204,6 +220,11 @@ class DSTformer(nnx.Module):
         weights_BxTxJx2 = weights_BxTxJx2.astype(st_BxTxJxC.dtype)
         return st_BxTxJxC * weights_BxTxJx2[..., :1] + ts_BxTxJxC * weights_BxTxJx2[..., 1:]
 
+    def _recomputed(self, level, x_BxTxJxC):
+        policy = jax.checkpoint_policies.save_only_these_names(*self.config.kept)
+        run = nnx.remat(type(self).level, static_argnums=(1,), policy=policy)
+        return run(self, level, x_BxTxJxC)
+
     def _check(self, shape):
         config = self.config
         if len(shape) != 4 or shape[2:] != (config.num_joints, config.dim_in):
@@ -216,11 +237,6 @@ class DSTformer(nnx.Module):
                 f"the model takes 1 to {config.maxlen} frames, got {shape[1]}; cut longer motion "
                 "into windows"
             )
-
-
-@nnx.remat(static_argnums=(1,))
-def _level_remat(model: DSTformer, level: int, x_BxTxJxC):
-    return model.level(level, x_BxTxJxC)
 
 
 def count_parameters(model: nnx.Module) -> int:

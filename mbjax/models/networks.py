@@ -53,7 +53,8 @@ class Network:
 
     def meta(self) -> dict:
         encoder = dataclasses.asdict(self.encoder)
-        del encoder["attention"]  # belongs to the device a run has, not to the network
+        for name in ("attention", "remat_keep"):
+            del encoder[name]  # belongs to the device a run has, not to the network
         meta = {"kind": self.kind, "dstformer": encoder}
         return meta if self.head is None else {**meta, "head": dataclasses.asdict(self.head)}
 

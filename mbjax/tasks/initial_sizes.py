@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from mbjax.convert import read as sources
+from mbjax.models.dstformer import RUN_SETTINGS
 
 # What a checkpoint does not fix: how it is computed.
-_FREE = ("dtype", "remat", "attention")
+_FREE = ("dtype", *RUN_SETTINGS)
 
 
 def take(config: ConfigDict, settings: Sequence[str]) -> list[str]:

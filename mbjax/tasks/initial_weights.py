@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mbjax.convert import load as loading
 from mbjax.convert import read as weights
-from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.dstformer import RUN_SETTINGS, DSTformerConfig
 from mbjax.tasks.checks import check_encoder
 from mbjax.training import optimizer
 
@@ -31,7 +31,7 @@ def check_initial(config) -> None:
     if config.init:
         source = weights.read(config.init, backbone_only=True)
         # How it is computed; and the heads, which no tensor's size gives, where the file does not.
-        free = ("dtype", "remat", "attention", *(() if source.states_heads else ("num_heads",)))
+        free = ("dtype", *RUN_SETTINGS, *(() if source.states_heads else ("num_heads",)))
         check_encoder(config.init, source.config, DSTformerConfig(**config.model), free)
 
 

@@ -15,7 +15,7 @@ from mbjax.training.checkpoint import FOLDER
 _FREE_SETTINGS = (
     "log_every", "save_every", "evaluate_every", "keep_checkpoints", "feed_threads",
     # Where, how, and in how many pieces the same batch is computed.
-    "fsdp", "accumulate", "model.attention",
+    "fsdp", "accumulate", "model.attention", "model.remat", "model.remat_keep",
 )  # fmt: skip
 
 

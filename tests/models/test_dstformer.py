@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.ad_checkpoint import print_saved_residuals
 
+from mbjax.models.attention import KEPT
 from mbjax.models.dstformer import DSTformer, DSTformerConfig, count_parameters
 from tests.recipes.settings import GOLDEN
 
@@ -71,10 +73,11 @@ def test_index_zero_weighs_the_st_stream():
     np.testing.assert_allclose(model.level(0, x), model.blocks_st[0](x), atol=1e-6)
 
 
-def test_remat_changes_nothing_but_memory():
+@pytest.mark.parametrize("kept", ["", "qkv, attention", "sublayer,fc1"])
+def test_remat_changes_nothing_but_memory(kept):
     x = jax.random.normal(jax.random.key(1), (2, 5, 17, 3))
     plain = build()
-    remat = build(DSTformerConfig(**{**vars(SMALL), "remat": True}))
+    remat = build(DSTformerConfig(**{**vars(SMALL), "remat": True, "remat_keep": kept}))
 
     @nnx.jit
     def gradient(model):
@@ -109,6 +112,8 @@ def test_wrong_inputs_are_named():
         model(jnp.ones((1, 5, 18, 3)))
     with pytest.raises(ValueError, match="dim_feat 10 does not divide into 3 heads"):
         DSTformerConfig(dim_feat=10, num_heads=3)
+    with pytest.raises(ValueError, match="remat_keep names fc3; it may name sublayer, qkv"):
+        DSTformerConfig(remat_keep="qkv,fc3")
     with pytest.raises(ValueError, match="structure is 'stts'"):
         DSTformerConfig(structure="stts")
 
@@ -133,3 +138,23 @@ def test_forward_agrees_with_reference(golden, highest_precision):
     np.testing.assert_allclose(model(values["x"]), values["y"], atol=1e-5)
     np.testing.assert_allclose(model.represent(values["x"]), values["rep"], atol=1e-5)
     np.testing.assert_allclose(model(values["x_short"]), values["y_short"], atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["plain", "packed", "dot_product"])
+def test_remat_keeps_what_it_is_told_to(attention, capsys):
+    x = jax.random.normal(jax.random.key(1), (2, 5, 17, 3))
+
+    def kept(names):
+        """How many arrays of each name the forward pass leaves for the backward pass."""
+        config = {**vars(SMALL), "attention": attention, "remat": True, "remat_keep": names}
+        graphdef, state = nnx.split(build(DSTformerConfig(**config)))
+        print_saved_residuals(lambda state: nnx.merge(graphdef, state)(x).sum(), state)
+        text = capsys.readouterr().out
+        found = {name: text.count(f"named '{name}'") for name in KEPT}
+        return {name: count for name, count in found.items() if count}
+
+    sublayers = 4 * SMALL.depth  # of either kind
+    assert kept("") == {}
+    separate = 1 if attention == "plain" else 3  # q, k, v
+    assert kept("qkv") == {"qkv": separate * sublayers}
+    assert kept("attention,fc1") == {"attention": sublayers, "fc1": sublayers}

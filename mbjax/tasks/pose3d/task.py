@@ -14,7 +14,7 @@ from mbjax.convert import read as weights
 from mbjax.data import augment
 from mbjax.data.feed import ClipLoader
 from mbjax.data.plan import Source
-from mbjax.models.dstformer import DSTformer, DSTformerConfig
+from mbjax.models.dstformer import RUN_SETTINGS, DSTformer, DSTformerConfig
 from mbjax.pose import losses
 from mbjax.pose.skeleton import NUM_JOINTS
 from mbjax.remarks import remark
@@ -92,7 +92,7 @@ def _trainable(config, network) -> Callable[[tuple], bool] | None:
 def read_init(checkpoint: str, network: DSTformerConfig) -> weights.Source:
     """The pretrained weights; ValueError where their network is another."""
     found = weights.read(checkpoint, backbone_only=True)
-    check_encoder(checkpoint, found.config, network, free=("dtype", "remat", "attention"))
+    check_encoder(checkpoint, found.config, network, free=("dtype", *RUN_SETTINGS))
     return found
 
 
