@@ -18,7 +18,11 @@ def add(command) -> None:
     )
     config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny", required=True)
     sub.add_argument("--topology", required=True, help="chips and shape, such as v5e:16x16")
-    sub.add_argument("--batch-size", type=positive_int, help="instead of the config's")
+    sub.add_argument(
+        "--batch-size",
+        type=positive_int,
+        help="instead of the config's",
+    )
     sub.add_argument("--frames", type=positive_int, help="clip length (the config's maxlen)")
     sub.add_argument("--source", default="", help="whose step (the first 3D source)")
     sub.add_argument(
@@ -28,6 +32,10 @@ def add(command) -> None:
         "--scaling", action="store_true", help="also a table of step times for 8 to 1,024 chips"
     )
     sub.add_argument("--hlo", help="file for the compiled program's text")
+    sub.add_argument(
+        "--kernels", action="store_true",
+        help="instead: schedules of the kernels of attention=fused, for --batch-size (4) clips",
+    )  # fmt: skip
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -40,6 +48,8 @@ def _compile(args) -> int:
 
     chip = chips.find(args.topology)
     config = configuration.load(args.config, args.settings)
+    if args.kernels:
+        return _kernels(args, config)
     if args.scaling and config.fsdp > 1:
         raise ValueError("--scaling is for fsdp 1")
     devices = pod_step.topology_devices(args.topology)
@@ -65,3 +75,17 @@ def _compile(args) -> int:
     if args.json:
         print(json.dumps({"topology": args.topology, **report}))
     return 0 if report["fits"] else 1
+
+
+def _kernels(args, config) -> int:
+    from mbjax.models.dstformer import DSTformerConfig
+    from mbjax.speed import kernels
+
+    model = {**config.model, "maxlen": args.frames or config.model.maxlen}
+    network = DSTformerConfig(**model)
+    rows = kernels.schedules(args.topology, network, args.batch_size or 4)
+    if args.json:
+        print(json.dumps({"topology": args.topology, "kernels": rows}))
+    else:
+        say(kernels.describe(args.topology, rows, network))
+    return 0

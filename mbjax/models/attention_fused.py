@@ -70,7 +70,7 @@ def _frames_padded(function, x_BxJxTxC, weights):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attention(settings, x_BxJxTxC, weights):
     num_heads, over, dtype, interpret = settings
-    tiles = _Tiles(x_BxJxTxC.shape, over == "joints", interpret)
+    tiles = Tiles(x_BxJxTxC.shape, over == "joints", interpret)
 
     def kernel(x_ref, *refs):
         *weight_refs, y_ref = refs
@@ -93,7 +93,7 @@ def _attention_forward(settings, x_BxJxTxC, weights):
 def _attention_backward(settings, saved, grad_BxJxTxC):
     num_heads, over, dtype, interpret = settings
     x_BxJxTxC, weights = saved
-    tiles = _Tiles(x_BxJxTxC.shape, over == "joints", interpret)
+    tiles = Tiles(x_BxJxTxC.shape, over == "joints", interpret)
 
     def gradients(x_RxC, grad_RxC, weights):
         return attention_kernels.attention_backward(
@@ -116,7 +116,7 @@ _attention.defvjp(_attention_forward, _attention_backward)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _mlp(settings, x_BxJxTxC, weights):
     dtype, interpret = settings
-    tiles = _Tiles(x_BxJxTxC.shape, False, interpret)
+    tiles = Tiles(x_BxJxTxC.shape, False, interpret)
     F = weights.fc1_bias_F.size
 
     def kernel(x_ref, *refs):
@@ -136,7 +136,7 @@ def _mlp_forward(settings, x_BxJxTxC, weights):
 def _mlp_backward(settings, saved, grad_BxJxTxC):
     dtype, interpret = settings
     x_BxJxTxC, weights = saved
-    tiles = _Tiles(x_BxJxTxC.shape, False, interpret)
+    tiles = Tiles(x_BxJxTxC.shape, False, interpret)
     gradients = functools.partial(attention_kernels.mlp_backward, dtype=dtype)
     F = weights.fc1_bias_F.size
     cost = tiles.cost(5 * tiles.C * F, 2 * F)  # fc1 recomputed, two gradients of each
@@ -158,7 +158,7 @@ def _read(refs, weights):
     return type(weights)(*(ref[...] for ref in refs))
 
 
-class _Tiles:
+class Tiles:
     """How an array of shape BxJxTxC is cut: all frames of a joint, or frames of all joints."""
 
     def __init__(self, shape, over_joints: bool, interpret: bool):
@@ -203,20 +203,18 @@ class _Tiles:
 
         def kernel(x_ref, grad_ref, *refs):
             weight_refs, grad_x_ref, grad_refs = refs[:count], refs[count], refs[count + 1 :]
+
+            @pl.when((pl.program_id(0) == 0) & (pl.program_id(1) == 0))
+            def _():
+                for ref in grad_refs:
+                    ref[...] = jnp.zeros(ref.shape, ref.dtype)
+
             x_RxC, grad_RxC, _ = self.read(x_ref, grad_ref)
             grad_x, grads = gradients(x_RxC, grad_RxC, _read(weight_refs, weights))
             self.write(grad_x_ref, grad_x)
-            first = (pl.program_id(0) == 0) & (pl.program_id(1) == 0)
-
-            @pl.when(first)
-            def _():
-                for ref, value in zip(grad_refs, grads, strict=True):
-                    ref[...] = value
-
-            @pl.when(jnp.logical_not(first))
-            def _():
-                for ref, value in zip(grad_refs, grads, strict=True):
-                    ref[...] += value
+            # Not under a condition: a product is added where it comes out of the matrix unit.
+            for ref, value in zip(grad_refs, grads, strict=True):
+                ref[...] += value
 
         tile = self._tile_spec()
         whole = list(map(_whole, low))
