@@ -90,7 +90,7 @@ def weighted_2d_error(pose_BxTxJx3, target_BxTxJx2, conf_BxTxJx1):
 def distance(difference):
     """Euclidean norm over the last axis; its gradient at zero is zero, not NaN."""
     squared = jnp.sum(jnp.square(difference.astype(jnp.float32)), axis=-1)
-    away = squared > 0
+    away = squared != 0  # NaN is not 0: a network that diverged must have no loss of 0
     return jnp.where(away, jnp.sqrt(jnp.where(away, squared, 1.0)), 0.0)
 
 

@@ -1,7 +1,9 @@
 """Checkpoints of a run: Orbax, asynchronous, atomic, and readable without the code that wrote them.
 
 WORKDIR/checkpoints/STEP/ holds four items: params, other (BatchNorm statistics), opt_state, and
-meta, a JSON object that says what the parameters belong to (task, sizes of the network, config).
+meta, a JSON object that says what the parameters belong to (task, sizes of the network, config)
+and holds a fingerprint of each array and of itself. They are verified whenever a checkpoint is
+read; checkpoints from before fingerprints are taken as they are.
 """
 
 import os
@@ -17,12 +19,21 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from mbjax.devices.cluster import EndedTogether
+from mbjax.training.fingerprint import Fingerprints, json_checksum
 
 FOLDER = "checkpoints"
 # Old checkpoints are renamed into here before they are deleted: a process that is killed while it
 # deletes leaves no half of one among the others.
 _REMOVED = "removed"
 _ARRAYS = ("params", "other", "opt_state")
+
+
+class DamagedCheckpoint(ValueError):
+    """What is in a checkpoint is not what was saved."""
+
+
+class NotFinite(EndedTogether, ValueError):
+    """An array with NaN or infinite entries was about to be saved."""
 
 
 class _Manager(ocp.CheckpointManager):
@@ -88,7 +99,8 @@ class Checkpoints:
     def save(self, state: Mapping, meta: Mapping, metrics: Mapping | None = None) -> None:
         """Begins to write; returns once the arrays are copied. state: the four entries of a run.
 
-        A step that is there already stays as it is.
+        A step that is there already stays as it is. NotFinite, and nothing is written, where an
+        array has entries that are NaN or infinite.
         """
         step = int(meta["step"])
         if step in self._manager.all_steps():
@@ -96,10 +108,11 @@ class Checkpoints:
         self._delete_removed()
         # Orbax stores no empty tree; a network without statistics has no item `other`.
         items = {n: ocp.args.StandardSave(state[n]) for n in _ARRAYS if jax.tree.leaves(state[n])}
+        meta = signed(meta, {name: state[name] for name in items})
         metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
         self._manager.save(
             step,
-            args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(dict(meta))),
+            args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(meta)),
             metrics=metrics,
             force=True,
         )
@@ -117,15 +130,12 @@ class Checkpoints:
                 for name in _ARRAYS
                 if jax.tree.leaves(abstract[name])
             }
-            reason = ""
-            try:
-                found = self._manager.restore(
-                    step, args=ocp.args.Composite(**items, meta=ocp.args.JsonRestore())
-                )
-            except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
-                reason = _first_line(error)
-            # Each process reads its own part; all must take the same checkpoint.
-            if multihost_utils.process_allgather(np.array(bool(reason))).any():
+            found, reason = self._read(step, items)
+            # Each process reads its own part; all must take the same checkpoint, and all must have
+            # read it before its fingerprints, sums over all devices, can be computed.
+            if not _anywhere(reason):
+                reason = _difference(found, items, self.directory / str(step))
+            if _anywhere(reason):
                 report(
                     f"checkpoint {self.directory / str(step)} cannot be read "
                     f"({reason or 'by another process'}); trying the one before"
@@ -140,6 +150,14 @@ class Checkpoints:
                 f"no checkpoint in {self.directory} can be read; move it away to start again"
             )
         return None
+
+    def _read(self, step, items):
+        """(what Orbax restores, ""), or (None, why not)."""
+        arguments = ocp.args.Composite(**items, meta=ocp.args.JsonRestore())
+        try:
+            return self._manager.restore(step, args=arguments), ""
+        except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
+            return None, _first_line(error)
 
     def _put_aside(self, steps):
         """Renames damaged checkpoints, so that the run can write those steps again."""
@@ -208,11 +226,10 @@ def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict
     """(meta, {item: nested dict of numpy arrays}) of one checkpoint, on any machine.
 
     path: what `find` takes. Lists and named tuples come back as Orbax keeps them; positions in
-    lists of layers are integers again.
+    lists of layers are integers again. DamagedCheckpoint where a fingerprint does not fit.
     """
     folder = find(path)
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        meta = reader.restore(folder / "meta")
+    meta = read_meta(folder)
     arrays = {}
     with ocp.PyTreeCheckpointer() as reader:
         for item in items:
@@ -223,7 +240,77 @@ def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict
             tree = getattr(tree, "tree", tree)
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             arrays[item] = _integer_keys(reader.restore(folder / item, restore_args=as_numpy))
+    verify_arrays(meta, arrays, folder)
     return meta, arrays
+
+
+def read_meta(folder: epath.Path) -> dict:
+    """The meta of one checkpoint's folder; DamagedCheckpoint where it is not as it was saved."""
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        meta = reader.restore(folder / "meta")
+    verify_meta(meta, folder)
+    return meta
+
+
+# --- fingerprints -----------------------------------------------------------------------------
+
+# Names in meta. A checkpoint that has any of them has all.
+_PRINTS, _OWN = "fingerprints", "checksum"
+
+
+def signed(meta: Mapping, items: Mapping) -> dict:
+    """meta with the fingerprints of the items' arrays and of itself; NotFinite, see `save`."""
+    prints = {name: Fingerprints(tree) for name, tree in items.items()}
+    for item, found in prints.items():
+        for name in found.broken():
+            raise NotFinite(f"{item}/{name} holds NaN or infinite values; it is not saved")
+    meta = {**meta, _PRINTS: {name: found.texts() for name, found in prints.items()}}
+    return {**meta, _OWN: json_checksum(meta)}
+
+
+def is_signed(meta: Mapping) -> bool:
+    return _PRINTS in meta or _OWN in meta
+
+
+def verify_meta(meta, where) -> None:
+    if not isinstance(meta, dict) or not isinstance(meta.get("step"), int):
+        raise DamagedCheckpoint(f"{where}/meta: not the meta of a checkpoint")
+    rest = {name: value for name, value in meta.items() if name != _OWN}
+    if is_signed(meta) and meta.get(_OWN) != json_checksum(rest):
+        raise DamagedCheckpoint(f"{where}/meta: its checksum does not fit; the file is damaged")
+
+
+def verify_arrays(meta: Mapping, items: Mapping, where) -> None:
+    """DamagedCheckpoint, naming the array, where one is not that of which meta has the fingerprint.
+
+    items: {'params': tree, ...}, some or all of the checkpoint's, in any layout.
+    """
+    if not is_signed(meta):
+        return
+    for item, tree in items.items():
+        saved, found = meta[_PRINTS].get(item, {}), Fingerprints(tree).texts()
+        for name in sorted({*saved, *found}):
+            if saved.get(name) != found.get(name):
+                raise DamagedCheckpoint(
+                    f"{where}/{item}: the array {name} is not what was saved (fingerprint "
+                    f"{found.get(name, 'none')}, saved {saved.get(name, 'none')})"
+                )
+
+
+def _difference(found, items, folder) -> str:
+    """Why what was restored is not what was saved in `folder`; '' if it is."""
+    try:
+        verify_meta(found["meta"], folder)
+        if found["meta"]["step"] != int(folder.name):
+            return f"it is a copy of step {found['meta']['step']}"
+        verify_arrays(found["meta"], {name: found[name] for name in items}, folder)
+    except DamagedCheckpoint as error:
+        return _first_line(error)
+    return ""
+
+
+def _anywhere(reason: str) -> bool:
+    return bool(multihost_utils.process_allgather(np.array(bool(reason))).any())
 
 
 def _integer_keys(tree):

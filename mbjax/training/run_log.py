@@ -24,7 +24,9 @@ class RunLog:
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  open for the run
         from tensorboardX import SummaryWriter
 
-        self._board = SummaryWriter(os.fspath(workdir / "tensorboard"), purge_step=resume_step)
+        # TensorBoard drops what is at this step and later.
+        board = os.fspath(workdir / "tensorboard")
+        self._board = SummaryWriter(board, purge_step=resume_step + 1)
 
     def write(self, kind: str, step: int, values: dict) -> None:
         """One line {kind, step, ...values}; numbers also go to TensorBoard as kind/name."""
@@ -44,23 +46,59 @@ class RunLog:
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict]:
+    """The lines of a run's log; what is no line of a log is left out."""
     path = pathlib.Path(workdir) / METRICS_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [row for line in lines if (row := _row(line))]
+
+
+def _row(line: bytes) -> dict | None:
+    """A line of the log; None for the half line of a killed process and whatever else is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return None
+    whole = isinstance(row, dict) and type(row.get("step")) is int and "kind" in row
+    return row if whole else None
 
 
 def keep_until(path: pathlib.Path, step: int) -> None:
     """Drops what a run that died wrote after the checkpoint it continues from."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
-                kept.append(line)
-        except ValueError:
-            continue  # the half line of a killed process
+    kept = [
+        line
+        for line in path.read_bytes().splitlines(keepends=True)
+        if line.endswith(b"\n") and (row := _row(line)) and row["step"] <= step
+    ]
     with written_beside(path) as beside:
-        beside.write_text("".join(kept))
+        beside.write_bytes(b"".join(kept))
+
+
+class Means:
+    """Means of a run's metrics since the last line of its log; kept in checkpoints.
+
+    step: the last one added; 0 where there is none.
+    """
+
+    def __init__(self, kept: dict | None = None):
+        self.step = kept["step"] if kept else 0
+        self._sums: dict = {name: list(pair) for name, pair in kept["sums"].items()} if kept else {}
+
+    def add(self, step: int, source: str, values: dict) -> None:
+        self.step = step
+        for term, value in values.items():
+            pair = self._sums.setdefault(f"{source}/{term}", [0.0, 0])
+            pair[0] += float(value)
+            pair[1] += 1
+
+    def values(self) -> dict:
+        """{'SOURCE/TERM': mean}, by name."""
+        return {name: total / count for name, (total, count) in sorted(self._sums.items())}
+
+    def kept(self) -> dict | None:
+        """For `Means(kept)`; None where there is nothing."""
+        return {"step": self.step, "sums": self._sums} if self.step else None
 
 
 class Progress:

@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from mbjax.devices import sharding
 from mbjax.devices.cluster import EndedTogether
-from mbjax.training.checkpoint import Checkpoints
+from mbjax.training.checkpoint import Checkpoints, NotFinite
 from mbjax.training.every import Every
-from mbjax.training.run_log import Progress, RunLog
+from mbjax.training.fingerprint import Fingerprints
+from mbjax.training.run_log import Means, Progress, RunLog
 from mbjax.training.step import Prepared
 
 # How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
@@ -29,7 +29,7 @@ _AHEAD = 8
 
 
 class TrainingDiverged(EndedTogether, ValueError):
-    """The loss became NaN or infinite."""
+    """The loss, the gradient or a parameter became NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,10 @@ class Session:
         self.done, self.metrics = 0, {}
         self._log: RunLog | None = None
         self._pending: list = []  # (step, source, metrics on the device) since the last fetch
-        self._unlogged: list = []  # the same, fetched, since the last line of the log
+        self._means = Means()  # of what is fetched, since the last line of the log
+        self._newest_loss = math.nan
+        self._prints: Fingerprints | None = None  # of the parameters after step _prints_step
+        self._prints_step = -1
         self._compiled: set[str] = set()
         self._rate, self._clips, self._clock = 0.0, 0, 0.0
 
@@ -82,7 +85,10 @@ class Session:
 
     def due(self, what: str) -> bool:
         """Whether the config's duration `what` ends at this step; everything does at the last."""
-        return self._every[what].due(self.done) or self.finished
+        return self._due(what, self.done)
+
+    def _due(self, what, step):
+        return self._every[what].due(step) or step == self._run.plan.total_steps
 
     def report(self, text: str) -> None:
         if self._first:
@@ -101,6 +107,8 @@ class Session:
         step = jax.device_put(jnp.int32(meta["step"]), run.shardings["step"])
         self._state = {**state, "step": step}
         self.done, self.metrics = meta["step"], meta.get("metrics", {})
+        self._means = Means(meta.get("unlogged"))
+        self._begin_prints()
 
     def report_start(self) -> None:
         run, size = self._run, self._run.mesh.size
@@ -145,24 +153,38 @@ class Session:
             self._clips += self._run.task.sources[source].batch_size
         self.done += 1
         self._pending.append((self.done, source, metrics))
+        self._begin_prints()
         if len(self._pending) > _AHEAD:
             jax.block_until_ready(self._pending[-_AHEAD][2])
         self._progress.update(self.done)
 
+    def _begin_prints(self):
+        """Fingerprints of the parameters where the next line of the log will need them.
+
+        It is written a step later, and last at the end; see `write_log`.
+        """
+        if self.finished or self._due("log_every", self.done + 1):
+            self._prints, self._prints_step = Fingerprints(self._state["params"]), self.done
+
     def check_losses(self, keep_last: int = 0) -> None:
-        """Fetches metrics of pending steps but the newest; stops at a loss that is not finite."""
+        """Fetches metrics of pending steps but the newest; stops where one is not finite."""
         cut = len(self._pending) - keep_last
         ready, self._pending = self._pending[:cut], self._pending[cut:]
         values = jax.device_get([metrics for _, _, metrics in ready])
         for (number, source, _), value in zip(ready, values, strict=True):
-            if not math.isfinite(value["loss"]):
-                steps = self._checkpoints.steps()
-                raise TrainingDiverged(
-                    f"the loss is {value['loss']} at step {number} ({source}); the last good "
-                    f"checkpoint is {steps[-1] if steps else 'none'} "
-                    f"in {self._workdir}; try a lower learning rate or clip_norm 1.0"
-                )
-            self._unlogged.append((number, source, value))
+            for name in ("loss", "gradient_norm"):
+                if not math.isfinite(value[name]):
+                    what = "the loss" if name == "loss" else "the norm of the gradient"
+                    raise self._diverged(f"{what} is {value[name]} at step {number} ({source})")
+            self._means.add(number, source, value)
+            self._newest_loss = float(value["loss"])
+
+    def _diverged(self, what):
+        steps = self._checkpoints.steps()
+        return TrainingDiverged(
+            f"{what}; the last good checkpoint is {steps[-1] if steps else 'none'} "
+            f"in {self._workdir}; try a lower learning rate or clip_norm 1.0"
+        )
 
     def write_log(self) -> None:
         """A line with the means since the last one."""
@@ -170,20 +192,19 @@ class Session:
         self.check_losses(keep_last=0 if self.finished else 1)
         if self._clips:
             self._rate = self._clips / max(time.monotonic() - self._clock, 1e-9)
-        if self._unlogged:
-            number, _, newest = self._unlogged[-1]
-            terms: dict = {}
-            for _, source, value in self._unlogged:
-                for term, x in value.items():
-                    terms.setdefault(f"{source}/{term}", []).append(float(x))
-            values = {name: float(np.mean(xs)) for name, xs in terms.items()}
+        number = self._means.step
+        if number:
+            values = self._means.values()
             values["learning_rate"] = float(self._learning_rate(number - 1))
             values["epoch"] = self._run.plan[number - 1].epoch
+            if self._prints_step == number:
+                for name in self._prints.broken():
+                    raise self._diverged(f"{name} holds NaN or infinite values at step {number}")
+                values["params_checksum"] = self._prints.combined()
             values["clips_per_second"] = round(self._rate, 1)
             self._log.write("train", number, values)
-            note = f"loss {float(newest['loss']):.4f}, {self._rate:.0f} clips/s"
-            self._progress.update(number, note)
-            self._unlogged.clear()
+            self._progress.update(number, f"loss {self._newest_loss:.4f}, {self._rate:.0f} clips/s")
+            self._means = Means()
         self._restart_clock()
 
     def evaluate(self) -> dict:
@@ -206,8 +227,12 @@ class Session:
             "network": dict(self._run.task.describe),
             "config": json.loads(self._config.to_json_best_effort()),
             "metrics": self.metrics,
+            "unlogged": self._means.kept(),
         }
-        self._checkpoints.save(self._state, meta, evaluated or None)
+        try:
+            self._checkpoints.save(self._state, meta, evaluated or None)
+        except NotFinite as error:
+            raise self._diverged(f"{error} at step {self.done}") from None
 
     def result(self) -> Result:
         return Result(self._state, self._run.graphdef, self.done, self.metrics, self._rate)
