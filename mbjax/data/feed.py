@@ -51,6 +51,10 @@ class ClipLoader:
                 f"{frame_step} apart do not fit into them"
             )
 
+    def data_index(self) -> dict:
+        """{split: what its shards hold}, see `RecordReader.index`."""
+        return {self.reader.split: self.reader.index()}
+
     def __len__(self):
         return len(self.reader)
 

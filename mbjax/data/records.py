@@ -103,6 +103,14 @@ class RecordReader:
             )
         return zip(files, lengths, strict=True)
 
+    def index(self) -> dict:
+        """What tells this split from another: records, and for each shard its size and a checksum
+        of its records' checksums, in order."""
+        return {
+            "records": len(self),
+            "shards": {shard.path.name: shard.index() for shard in self._shards},
+        }
+
     def __len__(self):
         return int(self._ends[-1]) if len(self._ends) else 0
 
@@ -171,10 +179,14 @@ class _Shard:
             )
         offsets = np.empty(count + 1, np.int64)
         with open(self.path, "rb", buffering=1 << 16) as file:
-            place = 0
+            place = self._checksums = 0
             for i in range(count):
-                file.seek(place)
-                header = file.read(_HEADER.size)
+                # With the checksum of the record before, which ends here.
+                before = _FOOTER.size if i else 0
+                file.seek(place - before)
+                header = file.read(before + _HEADER.size)
+                self._note(header[:before])
+                header = header[before:]
                 if len(header) < _HEADER.size:
                     raise DamagedRecord(
                         f"{self._at(place, i)}: the file ends here, {count} expected"
@@ -186,10 +198,18 @@ class _Shard:
                 place += _HEADER.size + length + _FOOTER.size
                 if place > self._size:
                     raise DamagedRecord(f"{self._at(int(offsets[i]), i)}: the file ends inside it")
+            file.seek(place - _FOOTER.size if count else 0)
+            self._note(file.read(_FOOTER.size))
         if place != self._size:
             raise DamagedRecord(f"{self._at(place, count)}: more data than dataset_info.json says")
         offsets[count] = place
         return offsets
+
+    def _note(self, checksum):
+        self._checksums = google_crc32c.extend(self._checksums, checksum)
+
+    def index(self) -> list:
+        return [self._size, f"{self._checksums:08x}"]
 
     def _at(self, offset, index):
         return f"{self.path}, offset {offset}, record {index}"

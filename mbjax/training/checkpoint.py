@@ -125,11 +125,7 @@ class Checkpoints:
         """
         damaged: list[int] = []
         for step in reversed(self.steps()):
-            items = {
-                name: ocp.args.StandardRestore(abstract[name])
-                for name in _ARRAYS
-                if jax.tree.leaves(abstract[name])
-            }
+            items = _restorable(abstract)
             found, reason = self._read(step, items)
             # Each process reads its own part; all must take the same checkpoint, and all must have
             # read it before its fingerprints, sums over all devices, can be computed.
@@ -143,13 +139,21 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             self._put_aside(damaged)
-            state = {name: found[name] if name in items else abstract[name] for name in _ARRAYS}
-            return state, found["meta"]
+            return _state(found, items, abstract), unsigned(found["meta"])
         if self.steps():
             raise ValueError(
                 f"no checkpoint in {self.directory} can be read; move it away to start again"
             )
         return None
+
+    def restore_step(self, step: int, abstract: Mapping):
+        """(state, meta) of one checkpoint; DamagedCheckpoint where it cannot be read."""
+        items = _restorable(abstract)
+        found, reason = self._read(step, items)
+        reason = reason or _difference(found, items, self.directory / str(step))
+        if reason:
+            raise DamagedCheckpoint(f"{self.directory / str(step)} cannot be read ({reason})")
+        return _state(found, items, abstract), unsigned(found["meta"])
 
     def _read(self, step, items):
         """(what Orbax restores, ""), or (None, why not)."""
@@ -188,6 +192,18 @@ class Checkpoints:
         if together or jax.process_count() == 1:
             self.wait()
             self.close()
+
+
+def _restorable(abstract):
+    return {
+        name: ocp.args.StandardRestore(abstract[name])
+        for name in _ARRAYS
+        if jax.tree.leaves(abstract[name])
+    }
+
+
+def _state(found, items, abstract):
+    return {name: found[name] if name in items else abstract[name] for name in _ARRAYS}
 
 
 def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
@@ -241,11 +257,12 @@ def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             arrays[item] = _integer_keys(reader.restore(folder / item, restore_args=as_numpy))
     verify_arrays(meta, arrays, folder)
-    return meta, arrays
+    return unsigned(meta), arrays
 
 
 def read_meta(folder: epath.Path) -> dict:
-    """The meta of one checkpoint's folder; DamagedCheckpoint where it is not as it was saved."""
+    """The meta of one checkpoint's folder with what `signed` added; DamagedCheckpoint where it is
+    not as it was saved."""
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(folder / "meta")
     verify_meta(meta, folder)
@@ -264,8 +281,12 @@ def signed(meta: Mapping, items: Mapping) -> dict:
     for item, found in prints.items():
         for name in found.broken():
             raise NotFinite(f"{item}/{name} holds NaN or infinite values; it is not saved")
-    meta = {**meta, _PRINTS: {name: found.texts() for name, found in prints.items()}}
+    meta = {**unsigned(meta), _PRINTS: {name: found.texts() for name, found in prints.items()}}
     return {**meta, _OWN: json_checksum(meta)}
+
+
+def unsigned(meta: Mapping) -> dict:
+    return {name: value for name, value in meta.items() if name not in (_PRINTS, _OWN)}
 
 
 def is_signed(meta: Mapping) -> bool:
@@ -285,16 +306,23 @@ def verify_arrays(meta: Mapping, items: Mapping, where) -> None:
 
     items: {'params': tree, ...}, some or all of the checkpoint's, in any layout.
     """
+    for name in differences(meta, items):
+        raise DamagedCheckpoint(f"{where}: the array {name} is not what was saved")
+
+
+def differences(meta: Mapping, items: Mapping) -> list[str]:
+    """'params/blocks/0/kernel' for each array that is not the one of which meta has the fingerprint
+    (or that one of the two has not); none where meta has no fingerprints."""
     if not is_signed(meta):
-        return
-    for item, tree in items.items():
-        saved, found = meta[_PRINTS].get(item, {}), Fingerprints(tree).texts()
-        for name in sorted({*saved, *found}):
-            if saved.get(name) != found.get(name):
-                raise DamagedCheckpoint(
-                    f"{where}/{item}: the array {name} is not what was saved (fingerprint "
-                    f"{found.get(name, 'none')}, saved {saved.get(name, 'none')})"
-                )
+        return []
+    found = {item: Fingerprints(tree).texts() for item, tree in items.items()}
+    pairs = {item: (meta[_PRINTS].get(item, {}), found[item]) for item in items}
+    return [
+        f"{item}/{name}"
+        for item, (saved, now) in pairs.items()
+        for name in sorted({*saved, *now})
+        if saved.get(name) != now.get(name)
+    ]
 
 
 def _difference(found, items, folder) -> str:

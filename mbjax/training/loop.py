@@ -7,11 +7,13 @@ from ml_collections import ConfigDict
 
 from mbjax.data.feed import device_batches
 from mbjax.devices import sharding
+from mbjax.training import lock
 from mbjax.training.preemption import Stopped, StopRequest, lost_processes_reported
+from mbjax.training.run_log import write_line
 from mbjax.training.session import Result, Session
 from mbjax.training.step import prepared
 from mbjax.training.task import Task
-from mbjax.training.workdir import claim_workdir, folder
+from mbjax.training.workdir import claim_workdir, folder, make_folder
 
 
 def run(
@@ -35,15 +37,21 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     config = config if task.config is None else task.config
     run_of_task = prepared(task, config, mesh)
     workdir = folder(workdir)
-    claim_workdir(workdir, config)
+    make_folder(workdir)
+    with lock.held(workdir, say or write_line):
+        claim_workdir(workdir, config, task.data_index())
+        return _train(run_of_task, config, workdir, say, stop)
 
+
+def _train(run_of_task, config, workdir, say, stop) -> Result:
+    task = run_of_task.task
     session = Session(run_of_task, config, workdir, say)
     session.restore()
     session.report_start()
     feed = device_batches(
         run_of_task.plan,
         {name: source.load for name, source in task.sources.items()},
-        sharding.batch_sharding(mesh),
+        sharding.batch_sharding(run_of_task.mesh),
         start=session.done,
         threads=config.feed_threads,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 from jax.experimental import multihost_utils
 
+from mbjax.atomic_files import remove_unfinished
 from mbjax.devices.cluster import Ended, EndedTogether
 
 # Exit status of a run that was told to stop and saved: start it again and it continues.
@@ -54,6 +55,14 @@ def lost_processes_reported(when: Callable[[], str]):
         raise
 
 
+def _leave(number):
+    """Ends the process; what is being written is left half, under a name that nobody reads."""
+    remove_unfinished()
+    text = "a second signal: leaving at once; the last checkpoint that is whole stays\n"
+    os.write(2, text.encode())
+    os._exit(128 + number)
+
+
 class StopRequest:
     """Whether the run should stop after the step it is at; to be asked once per step.
 
@@ -80,12 +89,12 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self):
-        """A second SIGINT interrupts at once. In a thread, whoever runs us handles signals."""
+        """A second signal ends the process at once. In a thread, whoever runs us handles them."""
         several = jax.distributed.is_initialized()
 
         def handle(number, _frame):
-            if self._caught and number == signal.SIGINT:
-                raise KeyboardInterrupt
+            if self._caught and not (several and number == signal.SIGTERM):
+                _leave(number)
             self._caught.append(number)
             if several:
                 os.kill(os.getpid(), signal.SIGTERM)  # which tells the other processes

@@ -126,21 +126,23 @@ class Progress:
                 return
             self._spoken = now
             left = (now - self._begun) / max(1, done - self._first) * (self._total - done)
-            _line(
+            write_line(
                 f"{self._what}: step {done} of {self._total}, {format_time(left)} left, {note}",
                 sys.stderr,
             )
 
     def say(self, text: str) -> None:
         if self._active:
-            _line(text, sys.stdout)
+            write_line(text, sys.stdout)
 
     def close(self):
         if self._bar is not None:
             self._bar.close()
 
 
-def _line(text, stream):
+def write_line(text: str, stream=None) -> None:
+    """A line on stdout, or another stream."""
+    stream = stream or sys.stdout
     tqdm.write(text, file=stream)  # above the bar, if there is one
     stream.flush()
 

@@ -51,11 +51,17 @@ class Result:
 class Session:
     """To be restored, then entered, then stepped through what is left of the plan.
 
-    done: the steps so far; metrics: the last evaluation's.
+    done: the steps so far; metrics: the last evaluation's; log: where lines go, the work folder's
+    own unless it is set before entering.
     """
 
     def __init__(
-        self, run: Prepared, config, workdir: pathlib.Path, say: Callable[[str], None] | None
+        self,
+        run: Prepared,
+        config,
+        workdir: pathlib.Path,
+        say: Callable[[str], None] | None,
+        checkpoints: Checkpoints | None = None,
     ):
         self._run, self._config, self._workdir, self._say = run, config, workdir, say
         self._first = jax.process_index() == 0
@@ -64,13 +70,13 @@ class Session:
             name: Every(config[name], run.plan.total_steps, run.plan.epoch_starts())
             for name in ("log_every", "save_every", "evaluate_every")
         }
-        self._checkpoints = Checkpoints(
+        self._checkpoints = checkpoints or Checkpoints(
             workdir, config.keep_checkpoints, run.task.best, run.task.best_mode
         )
         self._progress = Progress(run.plan.total_steps, run.task.name, active=self._first)
         self._state: dict = {}
         self.done, self.metrics = 0, {}
-        self._log: RunLog | None = None
+        self.log: RunLog | None = None
         self._pending: list = []  # (step, source, metrics on the device) since the last fetch
         self._means = Means()  # of what is fetched, since the last line of the log
         self._newest_loss = math.nan
@@ -103,7 +109,16 @@ class Session:
         if found is None:
             self._state = run.new_state()
             return
-        state, meta = found
+        self._go_on_from(*found)
+
+    def restore_step(self, step: int) -> dict:
+        """The state of one checkpoint; returns its meta. DamagedCheckpoint where it is damaged."""
+        state, meta = self._checkpoints.restore_step(step, self._run.targets())
+        self._go_on_from(state, meta)
+        return meta
+
+    def _go_on_from(self, state, meta):
+        run = self._run
         step = jax.device_put(jnp.int32(meta["step"]), run.shardings["step"])
         self._state = {**state, "step": step}
         self.done, self.metrics = meta["step"], meta.get("metrics", {})
@@ -126,7 +141,7 @@ class Session:
         )
 
     def __enter__(self):
-        self._log = RunLog(self._workdir, self.done, active=self._first)
+        self.log = self.log or RunLog(self._workdir, self.done, active=self._first)
         self._progress.start(self.done)
         self._restart_clock()
         return self
@@ -135,7 +150,7 @@ class Session:
         try:
             self._checkpoints.__exit__(kind, error, trace)
         finally:
-            self._log.close()
+            self.log.close()
             self._progress.close()
 
     # --- in the loop --------------------------------------------------------------------------
@@ -202,7 +217,7 @@ class Session:
                     raise self._diverged(f"{name} holds NaN or infinite values at step {number}")
                 values["params_checksum"] = self._prints.combined()
             values["clips_per_second"] = round(self._rate, 1)
-            self._log.write("train", number, values)
+            self.log.write("train", number, values)
             self._progress.update(number, f"loss {self._newest_loss:.4f}, {self._rate:.0f} clips/s")
             self._means = Means()
         self._restart_clock()
@@ -211,7 +226,7 @@ class Session:
         """The task's evaluation of the state, into the log."""
         self.check_losses()
         self.metrics = self._run.task.evaluate(self._run.graphdef, self._state, self._run.mesh)
-        self._log.write("evaluate", self.done, self.metrics)
+        self.log.write("evaluate", self.done, self.metrics)
         self.report(f"step {self.done}: " + format_metrics(self.metrics))
         self._restart_clock()
         return self.metrics
@@ -227,6 +242,7 @@ class Session:
             "network": dict(self._run.task.describe),
             "config": json.loads(self._config.to_json_best_effort()),
             "metrics": self.metrics,
+            "layout": layout(self._run.mesh),
             "unlogged": self._means.kept(),
         }
         try:
@@ -234,11 +250,21 @@ class Session:
         except NotFinite as error:
             raise self._diverged(f"{error} at step {self.done}") from None
 
+    def items(self) -> dict:
+        """What of the state is kept in checkpoints, by item."""
+        names = ("params", "other", "opt_state")
+        return {name: self._state[name] for name in names if jax.tree.leaves(self._state[name])}
+
     def result(self) -> Result:
         return Result(self._state, self._run.graphdef, self.done, self.metrics, self._rate)
 
     def _restart_clock(self):
         self._clock, self._clips = time.monotonic(), 0
+
+
+def layout(mesh) -> str:
+    """What sums over a batch depend on: the devices and how they share the work."""
+    return f"{sharding.describe(mesh)}; JAX {jax.__version__}"
 
 
 def format_metrics(metrics: dict) -> str:

@@ -15,7 +15,8 @@ class TrainSource:
     """One source of training batches and what is done with them.
 
     rows: which records fill which rows of which step. load: (records, rows, generator) -> {name:
-    (rows, ...) array}. loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys
+    (rows, ...) array}, and load.data_index() -> {split: what tells its data from others}.
+    loss: (model, batch, keys_B, progress) -> (scalar, {term: scalar}); keys
     are one per row, progress runs from 0 to 1 over the training.
     """
 
@@ -52,6 +53,10 @@ class Task:
     initial: Callable[[dict], dict] | None = None
     trainable: Callable[[tuple], bool] | None = None
     config: ConfigDict | None = None
+
+    def data_index(self) -> dict:
+        """{source: {split: what tells its data from others}}."""
+        return {name: source.load.data_index() for name, source in self.sources.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,15 +1,21 @@
 """The work folder of a run: which run owns it, and that all processes see the same one."""
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 
 import jax
+from etils import epath
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from mbjax.atomic_files import written_beside
-from mbjax.training.checkpoint import FOLDER
+from mbjax.safe_files import json_files
+from mbjax.training.checkpoint import FOLDER, read_meta
+
+CONFIG, DATA = "config.json", "data.json"
 
 # Settings that may change between two starts of one run without making it another.
 _FREE_SETTINGS = (
@@ -28,31 +34,96 @@ def folder(workdir: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(workdir).expanduser()
 
 
-def claim_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """Makes a new work folder and writes the config into it.
-
-    A folder without a checkpoint is new: its run failed before there was anything to continue.
-    ValueError where the folder has another config, cannot be made, or is not the same folder on
-    all hosts.
-    """
-    path = workdir / "config.json"
-    mine = json.loads(config.to_json_best_effort())
-    if path.exists() and (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir()):
-        _compare(workdir, json.loads(path.read_text()), mine)
-    elif jax.process_index() == 0:
+def make_folder(workdir: pathlib.Path) -> None:
+    """Makes a new work folder, on process 0; ValueError where it cannot be made."""
+    if jax.process_index() == 0:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"work folder {workdir} cannot be made: {error.strerror}") from None
-        with written_beside(path) as beside:
-            beside.write_text(json.dumps(mine, indent=1))
+
+
+def claim_workdir(workdir: pathlib.Path, config: ConfigDict, data: Mapping | None = None) -> None:
+    """Makes a new work folder and writes the config into it, and what the data are.
+
+    A folder without a checkpoint is new: its run failed before there was anything to continue.
+    data: {source: {split: index}}, see `data.records.RecordReader.index`.
+    ValueError where the folder has another config, was trained on other data, cannot be made, or is
+    not the same folder on all hosts.
+    """
+    make_folder(workdir)
+    settings = json.loads(config.to_json_best_effort())
+    begun = (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
+    for name, mine, compare in (
+        (CONFIG, settings, _compare), (DATA, data and dict(data), _compare_data),
+    ):  # fmt: skip
+        if mine is None:
+            continue
+        kept = _read(workdir / name) if begun else None
+        theirs = _config_of_checkpoints(workdir) if begun and not kept and name == CONFIG else kept
+        if theirs:
+            compare(workdir, theirs, mine)
+        if not kept and jax.process_index() == 0:
+            with written_beside(workdir / name) as beside:
+                beside.write_text(json.dumps(mine, indent=1))
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("work folder claimed")
-        if not path.exists():
+        if not (workdir / CONFIG).exists():
             raise ValueError(
-                f"process {jax.process_index()} does not see {path}, which process 0 has; the "
-                "work folder must be on storage that all hosts share"
+                f"process {jax.process_index()} does not see {workdir / CONFIG}, which process 0 "
+                "has; the work folder must be on storage that all hosts share"
             )
+
+
+def check_data(workdir: pathlib.Path, data: Mapping) -> None:
+    """ValueError where a run was trained on other data than these."""
+    theirs = _read(workdir / DATA)
+    if theirs:
+        _compare_data(workdir, theirs, data)
+
+
+def _read(path) -> dict | None:
+    """What the run that began here has written; None where that is lost or damaged."""
+    try:
+        return json_files.read_object(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _config_of_checkpoints(workdir) -> dict | None:
+    for path in sorted((workdir / FOLDER).iterdir(), key=lambda path: path.name, reverse=True):
+        if path.name.isdigit():
+            with contextlib.suppress(Exception):  # whatever a damaged one makes Orbax raise
+                return read_meta(epath.Path(path)).get("config") or None
+    return None
+
+
+def _compare_data(workdir, theirs, mine):
+    changes = [
+        f"{source}, split {split}: {change}"
+        for source in sorted(set(theirs) & set(mine))
+        for split in sorted(set(theirs[source]) | set(mine[source]))
+        for change in _data_changes(theirs[source].get(split), mine[source].get(split))
+    ]
+    if changes:
+        raise ValueError(
+            f"work folder {workdir} was trained on other data: "
+            + "; ".join(changes)
+            + "; use another --workdir, or the data it was begun with"
+        )
+
+
+def _data_changes(old, new) -> list[str]:
+    if old == new:
+        return []
+    if old is None or new is None:
+        return ["was not there" if old is None else "is not there any more"]
+    if old["records"] != new["records"]:
+        return [f"had {old['records']} records, now {new['records']}"]
+    names = sorted(set(old["shards"]) | set(new["shards"]))
+    differ = [name for name in names if old["shards"].get(name) != new["shards"].get(name)]
+    more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+    return [f"{differ[0]}{more} holds other records, or in another order"]
 
 
 def _compare(workdir, theirs, mine):

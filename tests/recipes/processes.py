@@ -147,6 +147,9 @@ class _Numbers:
     def __len__(self):
         return 1000
 
+    def data_index(self):
+        return {"numbers": {"records": 1000, "shards": {}}}
+
     def __call__(self, records, rows, random):
         time.sleep(self.pause)
         x = np.random.Generator(np.random.Philox(key=[0, 1])).normal(size=(1000, 4))
@@ -167,7 +170,12 @@ class _Small(nnx.Module):
 
 def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", more=0):
     """The real loop around a network of one layer, whose steps take about `pause` seconds."""
-    config = ConfigDict(
+    config = small_config(steps, save_every, log_every)
+    loop.run(config, small_task(pause, more), workdir)
+
+
+def small_config(steps=40, save_every=4, log_every="1 step"):
+    return ConfigDict(
         {
             "seed": 0, "fsdp": 1, "accumulate": 1, "epochs": 1, "order": "sequential",
             "pass_order": ("numbers",), "feed_threads": 1, "log_every": log_every,
@@ -175,6 +183,10 @@ def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", mo
             "steps": steps,
         }
     )  # fmt: skip
+
+
+def small_task(pause=0.0, more=0):
+    """make_task for `small_config`."""
 
     def loss(model, batch, keys_B, progress):
         noise = jax.vmap(lambda key: jax.random.normal(key, (4,)))(keys_B)
@@ -194,4 +206,4 @@ def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", mo
             describe={"kind": "small"},
         )
 
-    loop.run(config, make_task, workdir)
+    return make_task

@@ -53,6 +53,11 @@ class Recordings:
     def __len__(self):
         return len(self._place_N)
 
+    def data_index(self) -> dict:
+        """{split: what its shards hold} of the splits that these recordings are from."""
+        readers = {reader.split: reader for reader in self._reader_of_N}
+        return {split: reader.index() for split, reader in sorted(readers.items())}
+
     def __getitem__(self, number: int) -> dict:
         return self._reader_of_N[number][self._place_N[number]]
 
@@ -117,6 +122,9 @@ class ActionLoader:
     def __init__(self, recordings: Recordings, labels_N: np.ndarray, frames: int, persons: int):
         self._recordings, self._labels_N = recordings, labels_N
         self._frames, self._persons = frames, persons
+
+    def data_index(self) -> dict:
+        return self._recordings.data_index()
 
     def __len__(self):
         return len(self._recordings)

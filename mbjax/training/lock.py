@@ -1,0 +1,149 @@
+"""One run, one folder: WORKDIR/lock names the process that trains there.
+
+A process that is gone leaves its lock behind. On its own host that is seen at once (pid and start
+of the process); on another host the lock is watched for a while, since a living process writes to
+it every few seconds.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import threading
+import time
+import uuid
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from mbjax.atomic_files import written_beside
+from mbjax.devices.cluster import EndedTogether
+
+FILE = "lock"
+BEAT_S = 10.0
+# Three beats and the attribute cache of a network file system.
+PATIENCE_S = 45.0
+
+
+class FolderInUse(EndedTogether, ValueError):
+    """Another process trains in the work folder."""
+
+
+@contextlib.contextmanager
+def held(workdir: pathlib.Path, say=lambda text: None):
+    """The work folder, for this run alone; FolderInUse where another one has it.
+
+    Of several processes of one run the first holds it, and all learn whether it does. say: (text),
+    before a long wait.
+    """
+    with contextlib.ExitStack() as stack:
+        problem = ""
+        if jax.process_index() == 0:
+            try:
+                stack.enter_context(_held(workdir, say))
+            except FolderInUse as error:
+                problem = str(error)
+        if multihost_utils.process_allgather(np.array(bool(problem))).any():
+            raise FolderInUse(problem or f"work folder {workdir} is in use; see process 0")
+        yield
+
+
+@contextlib.contextmanager
+def _held(workdir, say):
+    path = workdir / FILE
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    mine["id"] = uuid.uuid4().hex
+    _refuse_if_alive(path, mine, say)
+    _write(path, mine, 0)
+    done = threading.Event()
+    beating = threading.Thread(target=_beat, args=(path, mine, done), daemon=True, name="lock")
+    beating.start()
+    try:
+        # Two that came at the same moment: the one that wrote last has it.
+        time.sleep(0.05)
+        theirs = _read(path)
+        if theirs and theirs.get("id") != mine["id"]:
+            raise _in_use(path, theirs)
+        yield
+    finally:
+        done.set()
+        beating.join(1.0)
+        if (_read(path) or {}).get("id") == mine["id"]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _refuse_if_alive(path, mine, say):
+    theirs = _read(path)
+    if theirs is None:
+        return
+    if theirs.get("host") == mine["host"]:
+        pid = theirs.get("pid")
+        alive = isinstance(pid, int) and pid != mine["pid"] and _started(pid) is not None
+        if alive and _started(pid) == theirs.get("started"):
+            raise _in_use(path, theirs)
+        return
+    say(
+        f"{path} is of process {theirs.get('pid')} on {theirs.get('host')}; watching for up to "
+        f"{PATIENCE_S:g} s whether it still runs"
+    )
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        time.sleep(min(1.0, PATIENCE_S / 10))
+        now = _read(path)
+        if now is None:
+            return
+        if now != theirs:
+            raise _in_use(path, now)
+
+
+def _in_use(path, theirs):
+    return FolderInUse(
+        f"work folder {path.parent} is in use by process {theirs.get('pid')} on "
+        f"{theirs.get('host')}; stop that one first, or use another --workdir"
+    )
+
+
+def _write(path, mine, beats):
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps({**mine, "beats": beats}))
+
+
+def _beat(path, mine, done):
+    beats = 0
+    while not done.wait(BEAT_S):
+        beats += 1
+        # The folder may vanish or fill up; training has to notice that, not this thread. Where
+        # another process took the folder over, the lock stays its own.
+        with contextlib.suppress(OSError):
+            if (_read(path) or {}).get("id") == mine["id"]:
+                _write(path, mine, beats)
+
+
+def _read(path) -> dict | None:
+    """What a lock says; None where there is none, or none that can be understood."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _started(pid: int) -> str | None:
+    """What tells a process from a later one of the same pid; None where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rsplit(b")", 1)[1].split()[19].decode()
+    except OSError:
+        pass
+    if os.path.isdir("/proc/self"):
+        return None
+    try:  # systems without /proc
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    return "alive"
