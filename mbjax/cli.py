@@ -107,6 +107,7 @@ def _parser():
         samples,
         stream_table,
         train,
+        trust,
         version,
         weights,
     )
@@ -133,7 +134,7 @@ def _parser():
 
     for group in (
         train, bench, samples, weights, infer, detect, stream_table, actions, ablate, compare,
-        motion_steps, compile, prepare, inspect,
+        motion_steps, compile, prepare, inspect, trust,
     ):  # fmt: skip
         group.add(command)
     return parser, commands.choices

@@ -141,7 +141,7 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
     folder = checkpoint.find(path, which)
     items = ("params", "other", "opt_state") if optimizer else ("params", "other")
     try:
-        with _without_warnings():
+        with without_warnings():
             meta, arrays = checkpoint.read(folder, items)
         described = dict(meta["network"])
         kind = described["kind"]
@@ -163,7 +163,9 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
         recognise.check_heads(network, num_heads)
         # Names and shapes against the network that meta describes.
         rows = heads.network_rows(network)
-        params.to_network(params.to_torch(tree, rows, other), network, rows)
+        tensors = params.to_torch(tree, rows, other)
+        params.to_network(tensors, network, rows)
+        _refuse_broken(tensors)
         if adam and not optimizer_state.is_whole(adam, rows):
             adam = None
             notes.append("a part of it did not train: the optimizer's state is left out")
@@ -180,7 +182,7 @@ def _described(network, recorded):
 
 
 @contextlib.contextmanager
-def _without_warnings():
+def without_warnings():
     """Orbax warns of files that it does not need."""
     before = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)
@@ -188,6 +190,16 @@ def _without_warnings():
         yield
     finally:
         absl.logging.set_verbosity(before)
+
+
+def _refuse_broken(arrays: dict) -> None:
+    """ValueError where a network has come apart: whatever it computes is NaN."""
+    broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if broken:
+        raise ValueError(
+            f"{len(broken)} of its {len(arrays)} arrays hold NaN or infinite values (such as "
+            f"{broken[0]}): the training diverged; use an earlier checkpoint"
+        )
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -214,9 +226,7 @@ def _from_file(file: WeightFile, path, num_heads, allow, backbone_only, optimize
     rows = heads.network_rows(network)
     trees, more = params.to_network(tensors, network, rows, allow)
     notes += more
-    broken = sum(1 for array in tensors.values() if not np.isfinite(array).all())
-    if broken:
-        notes.append(f"{broken} tensors hold NaN or infinite values")
+    _refuse_broken(tensors)
     adam = None
     if state is not None and "MMPose's names" in notes:
         notes.append("its optimizer state is in another order and is left out")

@@ -1,7 +1,8 @@
 """safetensors files: weights alone, for people without PyTorch.
 
 Tensors have torch's names and layouts without prefix, so that `load_state_dict` takes them too. The
-file's metadata has the entry `mbjax`, JSON: the record of the run (sizes, heads, step, config).
+file's metadata has the entry `mbjax`, JSON: the record of the run (sizes, heads, step, config), and
+`mbjax_checksum`, over the record and all tensors, which is verified when the file is read.
 """
 
 import json
@@ -13,6 +14,9 @@ import numpy as np
 
 from mbjax.atomic_files import written_beside
 from mbjax.convert.array_types import WeightFile, as_float32
+from mbjax.training.fingerprint import Fingerprints, text_checksum
+
+_RECORD, _CHECKSUM = "mbjax", "mbjax_checksum"
 
 
 def require_safetensors():
@@ -37,9 +41,12 @@ def read(path: str | os.PathLike) -> WeightFile:
     try:
         with safetensors.safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            record = (file.metadata() or {}).get("mbjax")
+            metadata = file.metadata() or {}
+        record, checksum = metadata.get(_RECORD), metadata.get(_CHECKSUM)
+        if checksum != _checksum(record, tensors) and not (checksum is None and _old(record)):
+            raise ValueError("the checksum of its tensors and its record does not fit")
         record = json.loads(record) if record else None
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError, OSError) as error:
         raise ValueError(
             f"{path} is damaged, cut short, or no safetensors file ({error}); copy or download it "
             "again"
@@ -50,9 +57,21 @@ def read(path: str | os.PathLike) -> WeightFile:
 def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], record: Mapping) -> None:
     """Atomic: the file appears whole or not at all."""
     safetensors = require_safetensors()
+    arrays = {name: np.array(array, order="C") for name, array in tensors.items()}
+    text = json.dumps(record)
+    metadata = {_RECORD: text, _CHECKSUM: _checksum(text, arrays), "format": "pt"}
     with written_beside(path) as beside:
-        safetensors.numpy.save_file(
-            {name: np.array(array, order="C") for name, array in tensors.items()},
-            beside,
-            {"mbjax": json.dumps(record), "format": "pt"},
-        )
+        safetensors.numpy.save_file(arrays, beside, metadata)
+
+
+def _checksum(record, tensors) -> str | None:
+    """Over the record's text and the tensors; None for files of others, which have no record."""
+    if record is None:
+        return None
+    return text_checksum(record + Fingerprints(tensors).combined())
+
+
+def _old(record) -> bool:
+    """Whether a record is from before there were checksums."""
+    record = json.loads(record)
+    return isinstance(record, dict) and record.get("version") == 1

@@ -2,7 +2,8 @@
 
 Files are opened with `weights_only=True`: tensors, numbers, strings and containers of them. Written
 files hold what the release's training scripts write, plus one entry of the zip archive that torch
-does not look at, mbjax.json: the record of the run (sizes, heads, step, config).
+does not look at, mbjax.json: the record of the run (sizes, heads, step, config) and a checksum of
+all arrays. It is verified when the file is read, as are the CRCs of the zip archive.
 """
 
 import codecs
@@ -11,6 +12,7 @@ import os
 import pathlib
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ import numpy as np
 
 from mbjax.atomic_files import written_beside
 from mbjax.convert.array_types import WeightFile, as_float32
+from mbjax.training.fingerprint import Fingerprints
 
 RECORD = "mbjax.json"
 # Keys that hold a state dict: pose and pretraining, downstream, MMPose, plain habit.
@@ -45,6 +48,7 @@ def read(path: str | os.PathLike) -> WeightFile:
         f"files such as {path.name}",
         "; or, on a machine that has it, mbjax export FILE --out weights.safetensors",
     )
+    _check_archive(path)
     content = _load(torch, path)
     if not isinstance(content, Mapping):
         kind = type(content).__name__
@@ -76,12 +80,14 @@ def read(path: str | os.PathLike) -> WeightFile:
         optimizer = _plain(torch, optimizer)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"{path}: a tensor cannot be used: {_line(error)}") from None
+    record = _record(path)
+    _check_arrays(path, record, arrays, optimizer)
     return WeightFile(
         tensors=as_float32(arrays, notes),
         fields=fields,
         container=container,
         optimizer=optimizer,
-        record=_record(path),
+        record=record,
         notes=notes,
     )
 
@@ -113,9 +119,56 @@ def write(
     with written_beside(path) as beside:
         torch.save(filled, beside)
         if record is not None:
+            record = {**record, "checksum": _checksum(tensors, optimizer)}
             with zipfile.ZipFile(beside, "a") as archive:
                 folder = archive.namelist()[0].split("/")[0]
                 archive.writestr(f"{folder}/{RECORD}", json.dumps(record))
+
+
+def _checksum(tensors, optimizer) -> str:
+    state = optimizer["state"] if optimizer else {}
+    return Fingerprints({"tensors": dict(tensors), "state": state}).combined()
+
+
+def _check_arrays(path, record, arrays, optimizer):
+    """ValueError where a file of this package does not hold the arrays that were written."""
+    if isinstance(record, dict) and record.get("version") != 1:
+        try:
+            good = record.get("checksum") == _checksum(arrays, optimizer)
+        except (TypeError, AttributeError, ValueError):  # whatever an odd optimizer state holds
+            good = False
+        if not good:
+            raise ValueError(f"{path} is damaged: the checksum of its arrays does not fit")
+
+
+def _check_archive(path):
+    """ValueError where a member of the zip archive is not what its CRC says.
+
+    A file in which no member's fits was written without (torch can leave them out), unless it is
+    one of this package.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch compresses nothing; what is compressed may be of any size.
+            stored = [i for i in archive.infolist() if i.compress_type == zipfile.ZIP_STORED]
+            broken = [info.filename for info in stored if not _whole(archive, info)]
+            ours = any(info.filename.split("/")[1:] == [RECORD] for info in stored)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return  # no archive: torch's older format, or for torch to complain about
+    if broken and (ours or len(broken) < len(stored)):
+        raise ValueError(
+            f"{path} is damaged: {broken[0]} in it does not fit its CRC; copy or download it again"
+        )
+
+
+def _whole(archive, info) -> bool:
+    try:
+        with archive.open(info) as member:
+            while member.read(1 << 20):
+                pass
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def _load(torch, path):

@@ -87,7 +87,8 @@ def to_file(
     network = source.network
     rows = heads.network_rows(network)
     tensors = params.to_torch(source.params, rows, source.other)
-    record = {"version": 1, "meta": source.meta}
+    # Version 1 had no checksums.
+    record = {"version": 2, "meta": source.meta}
     if pathlib.Path(out).suffix == ".safetensors":
         safetensors_io.write(out, tensors, record)
         return

@@ -24,6 +24,9 @@ from mbjax.safe_files import json_files
 
 SAMPLE = "sample:"
 
+# Coordinates are pixels, normalised, metres or millimetres: a thousand times what any of them is.
+_LARGEST = 1e8
+
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 # A process may have 1,024 files open by default; shards beyond these are opened for each record.
@@ -131,9 +134,24 @@ class RecordReader:
                 f"{shard.where(place)}: does not decode as features.json says ({reason})"
             ) from error
         for name, value in record.items():
-            if isinstance(value, (float, np.ndarray)) and not np.isfinite(value).all():
-                raise DamagedRecord(f"{shard.where(place)}: {name} holds NaN or infinity")
+            if isinstance(value, (float, np.ndarray)):
+                _refuse_absurd(name, value, shard.where, place)
         return record
+
+
+def _refuse_absurd(name, value, where, place):
+    """DamagedRecord where a number is not finite, or no coordinate in any unit that is used."""
+    # False for NaN, too; one pass where all is well.
+    if (np.abs(value) <= _LARGEST).all():
+        return
+    value = np.asarray(value)
+    if not np.isfinite(value).all():
+        raise DamagedRecord(f"{where(place)}: {name} holds NaN or infinity")
+    first = tuple(int(i) for i in np.argwhere(np.abs(value) > _LARGEST)[0])
+    index = f", index {first}" if first else ""
+    raise DamagedRecord(
+        f"{where(place)}: {name}{index}: {value[first]:g} is beyond any coordinate ({_LARGEST:g})"
+    )
 
 
 def read_info(directory: pathlib.Path) -> tuple[dict, dict[str, list[int]]]:

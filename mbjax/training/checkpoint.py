@@ -25,7 +25,7 @@ FOLDER = "checkpoints"
 # Old checkpoints are renamed into here before they are deleted: a process that is killed while it
 # deletes leaves no half of one among the others.
 _REMOVED = "removed"
-_ARRAYS = ("params", "other", "opt_state")
+ARRAYS = ("params", "other", "opt_state")
 
 
 class DamagedCheckpoint(ValueError):
@@ -71,7 +71,7 @@ class Checkpoints:
             )
         self._manager = _Manager(
             self.directory,
-            item_names=(*_ARRAYS, "meta"),
+            item_names=(*ARRAYS, "meta"),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(rules),
                 todelete_subdir=_REMOVED,
@@ -107,7 +107,7 @@ class Checkpoints:
             return
         self._delete_removed()
         # Orbax stores no empty tree; a network without statistics has no item `other`.
-        items = {n: ocp.args.StandardSave(state[n]) for n in _ARRAYS if jax.tree.leaves(state[n])}
+        items = {n: ocp.args.StandardSave(state[n]) for n in ARRAYS if jax.tree.leaves(state[n])}
         meta = signed(meta, {name: state[name] for name in items})
         metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
         self._manager.save(
@@ -197,13 +197,13 @@ class Checkpoints:
 def _restorable(abstract):
     return {
         name: ocp.args.StandardRestore(abstract[name])
-        for name in _ARRAYS
+        for name in ARRAYS
         if jax.tree.leaves(abstract[name])
     }
 
 
 def _state(found, items, abstract):
-    return {name: found[name] if name in items else abstract[name] for name in _ARRAYS}
+    return {name: found[name] if name in items else abstract[name] for name in ARRAYS}
 
 
 def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
@@ -339,6 +339,11 @@ def _difference(found, items, folder) -> str:
 
 def _anywhere(reason: str) -> bool:
     return bool(multihost_utils.process_allgather(np.array(bool(reason))).any())
+
+
+def leaves(arrays: Mapping) -> list:
+    """The arrays of what `read` gives."""
+    return jax.tree.leaves(dict(arrays))
 
 
 def _integer_keys(tree):

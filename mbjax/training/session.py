@@ -225,6 +225,8 @@ class Session:
     def evaluate(self) -> dict:
         """The task's evaluation of the state, into the log."""
         self.check_losses()
+        for name in Fingerprints(self._state["params"]).broken():
+            raise self._diverged(f"{name} holds NaN or infinite values after step {self.done}")
         self.metrics = self._run.task.evaluate(self._run.graphdef, self._state, self._run.mesh)
         self.log.write("evaluate", self.done, self.metrics)
         self.report(f"step {self.done}: " + format_metrics(self.metrics))

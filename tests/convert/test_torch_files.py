@@ -165,7 +165,8 @@ def test_numbers_that_are_none_are_said(tmp_path):
     state = state_dict()
     state["norm.weight"][3] = float("nan")
     torch.save({"model_pos": state}, tmp_path / "x.bin")
-    assert "1 tensors hold NaN or infinite values" in source.read(tmp_path / "x.bin").notes
+    with pytest.raises(ValueError, match="1 of its .* arrays hold NaN or infinite values"):
+        source.read(tmp_path / "x.bin")
 
 
 # --- bad files: one line each -----------------------------------------------------------------

@@ -78,7 +78,14 @@ def test_missing_shard_and_unknown_split_are_named(copy):
         RecordReader(folder, "test")
 
 
-def test_record_with_nan_is_named_when_read(tmp_path):
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        (np.nan, "record 2: pose holds NaN"),
+        (1e20, r"record 2: pose, index \(5, 3, 1\): 1e\+20 is beyond any coordinate"),
+    ],
+)
+def test_record_with_absurd_numbers_is_named_when_read(tmp_path, value, said):
     """Written by other tools than ours, which refuse to write it."""
     tfds = pytest.importorskip("tensorflow_datasets")
     source = find_dataset("sample:motion3d")
@@ -92,7 +99,7 @@ def test_record_with_nan_is_named_when_read(tmp_path):
         record = dict(reader[i])
         if i == 2:
             record["pose"] = record["pose"].copy()
-            record["pose"][5, 3, 1] = np.nan
+            record["pose"][5, 3, 1] = value
         data = features.serialize_example(record)
         length = len(data).to_bytes(8, "little")
         header = records._HEADER.pack(len(data), records._masked_crc(length))
@@ -100,8 +107,22 @@ def test_record_with_nan_is_named_when_read(tmp_path):
     shard.write_bytes(b"".join(parts))
     damaged = RecordReader(folder, "test")
     damaged[1]
-    with pytest.raises(DamagedRecord, match="record 2: pose holds NaN"):
+    with pytest.raises(DamagedRecord, match=said):
         damaged[2]
+
+
+def test_the_index_tells_other_records_and_another_order(copy):
+    """Two records of one length swapped: sizes, counts and each checksum are as before."""
+    folder, shard = copy
+    reader = RecordReader(folder, "test")
+    before = reader.index()
+    assert before["records"] == len(reader) and before == RecordReader(folder, "test").index()
+    offsets = reader._shards[0]._offsets
+    data = shard.read_bytes()
+    parts = [data[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    parts[0], parts[1] = parts[1], parts[0]
+    shard.write_bytes(b"".join(parts))
+    assert RecordReader(folder, "test").index() != before
 
 
 def test_a_shard_cut_short_while_it_is_open_is_one_line(copy):
