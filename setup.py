@@ -51,7 +51,8 @@ setup(
     packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep", "data_prep.*"]),
     package_data={
         "mbjax": [
-            "sample/**/*", "data/*.json", "weights/*", "pictures/pages/*", "detect/blazepose/*.t*",
+            "sample/**/*", "data/*.json", "speed/*.json", "weights/*", "pictures/pages/*",
+            "detect/blazepose/*.t*",
         ]
     },
     install_requires=CORE,

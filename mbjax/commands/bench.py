@@ -1,5 +1,6 @@
 """The subcommands bench and bench-body: how fast training and the body model are."""
 
+import dataclasses
 import json
 
 from mbjax.commands.output import say, silent
@@ -19,6 +20,18 @@ def add(command) -> None:
         help="time forward pass and training step beside the PyTorch twin's, in turn",
     )
     sub.add_argument("--profile", metavar="DIR", help="a trace of three steps goes there")
+    sub.add_argument(
+        "--suite",
+        nargs="*",
+        choices=("cpu", "tpu", "twin"),
+        help="the figures that are watched, instead of a config's speed (cpu tpu); twin is timed",
+    )
+    sub.add_argument(
+        "--gate", action="store_true", help="exit status 1 where a figure of --suite got worse"
+    )
+    sub.add_argument(
+        "--update-baseline", action="store_true", help="take the figures of --suite as they are now"
+    )
     sub.add_argument("--only", choices=("step", "input", "both"), help="one of the three parts")
     sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
     sub.add_argument("--json", action="store_true", help="print one JSON object")
@@ -31,7 +44,12 @@ def add(command) -> None:
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _bench(args):
+def _bench(args) -> int:
+    """Exit status 1 where the gate finds that a figure got worse."""
+    if args.suite is not None:
+        return _suite(args)
+    if args.gate or args.update_baseline:
+        raise ValueError("--gate and --update-baseline go with --suite")
     from mbjax import configuration
     from mbjax.speed import training
 
@@ -49,6 +67,32 @@ def _bench(args):
         )
     if args.json:
         print(json.dumps(report))
+    return 0
+
+
+def _suite(args) -> int:
+    from mbjax.speed import gate, suites
+
+    if args.gate and args.update_baseline:
+        raise ValueError("--gate compares with the baseline, --update-baseline replaces it: one")
+    figures = []
+    for name in args.suite or suites.DETERMINISTIC:
+        figures += suites.SUITES[name]()
+    verdicts = gate.compare(figures, gate.read())
+    for verdict in () if args.json else verdicts:
+        say(verdict.line())
+    if args.json:
+        print(json.dumps([
+            {**dataclasses.asdict(verdict.figure), "baseline": verdict.baseline,
+             "outcome": verdict.outcome} for verdict in verdicts
+        ]))  # fmt: skip
+    if args.update_baseline:
+        gate.update(figures)
+        say(f"wrote {gate.BASELINE}")
+    if args.gate and not gate.passes(verdicts):
+        say("slower than the baseline; where that is meant: --update-baseline")
+        return 1
+    return 0
 
 
 def _against(args, config, tell):
