@@ -36,12 +36,18 @@ def run(workdir: str, steps: int | None, say: Callable[[str], None]) -> dict:
     if steps is not None:
         shorten(config, steps)
     say(_CORPUS)
-    result = loop.run(config, pretrain.make_task, workdir)
+    tasks = []
+
+    def make_task(config):
+        tasks.append(pretrain.make_task(config))
+        return tasks[-1]
+
+    result = loop.run(config, make_task, workdir)
 
     say("drawing ...")
     draw.curves(read_metrics(workdir), workdir / "curves.png", "pretraining on the sample corpus")
     mesh = sharding.make_mesh(config.fsdp)
-    evaluation = pretrain.make_task(config).evaluate
+    evaluation = tasks[-1].evaluate  # the run's own, which has been compiled
     # The camera that looks across the motion's first view: depth matters there.
     shown = evaluation.show(result.graphdef, result.state, mesh, clip=1, view=1)
     caption = f"held-out motion, {result.step} steps, {result.metrics['error_mm']:.0f} mm"

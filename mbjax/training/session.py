@@ -218,7 +218,9 @@ class Session:
                 values["params_checksum"] = self._prints.combined()
             values["clips_per_second"] = round(self._rate, 1)
             self.log.write("train", number, values)
-            self._progress.update(number, f"loss {self._newest_loss:.4f}, {self._rate:.0f} clips/s")
+            tell = self._run.task.progress
+            note = tell(values, self.metrics) if tell else f"loss {self._newest_loss:.4f}"
+            self._progress.update(number, f"{note}, {self._rate:.0f} clips/s")
             self._means = Means()
         self._restart_clock()
 

@@ -40,6 +40,8 @@ class Task:
     trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
     the others alone as well (`optimizer.adamw_in_groups`). config: with what the data added to it
     (names of classes), for the work folder and the checkpoints; None: as it was given.
+    progress: (means of the training metrics since the last line, metrics of the last evaluation) ->
+    what the progress line says; None: the loss.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Task:
     initial: Callable[[dict], dict] | None = None
     trainable: Callable[[tuple], bool] | None = None
     config: ConfigDict | None = None
+    progress: Callable[[Mapping[str, float], Mapping[str, float]], str] | None = None
 
     def data_index(self) -> dict:
         """{source: {split: what tells its data from others}}."""

@@ -8,6 +8,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbjax.data import augment, detector_noise
 from mbjax.data.feed import ClipLoader
@@ -37,7 +38,12 @@ def make_task(config) -> Task:
         loader = ClipLoader(reader, [_FIELD[source.kind]], source.frames, source.frame_step)
         settings = f"sources.{name}.frames or model.maxlen"
         check_length(loader.frames, network.maxlen, f"sources.{name} has", settings)
-        loss = functools.partial(loss_3d if source.kind == "3d" else loss_2d, config, source, noise)
+        if source.kind == "3d":
+            loss = functools.partial(
+                loss_3d, config, source, noise, metres_per_unit=_metres_per_unit(reader)
+            )
+        else:
+            loss = functools.partial(loss_2d, config, source, noise)
         rows = Source(
             name,
             len(loader),
@@ -61,7 +67,25 @@ def bare_task(config, sources, evaluate=None) -> Task:
         describe=pose_targets.described(config, sources),
         evaluate=evaluate,
         best="error_mm" if evaluate else None,
+        progress=progress_text,
     )
+
+
+def progress_text(means, evaluated) -> str:
+    """The errors of a run in mm, as far as they are known; the loss is no measure of them.
+
+    Its corruption and the weights of its terms come in over the run, so it grows as errors shrink.
+    """
+    parts = []
+    if "error_mm" in evaluated:
+        parts.append(f"held-out {evaluated['error_mm']:.1f} mm")
+    joints = [value for name, value in means.items() if name.endswith("/joint_mm")]
+    if joints:
+        parts.append(f"training joints {sum(joints) / len(joints):.1f} mm")
+    else:
+        totals = [value for name, value in means.items() if name.endswith("/loss")]
+        parts.append(f"loss {totals[-1]:.4f}")
+    return ", ".join(parts)
 
 
 # --- losses -----------------------------------------------------------------------------------
@@ -81,14 +105,28 @@ def _corrupted(config, source, noise, keys_Bx2, clean_BxTxJx3, ramp):
     return x[..., : config.model.dim_in]
 
 
-def loss_3d(config, source, noise, model, batch, keys_B, progress):
+def loss_3d(config, source, noise, model, batch, keys_B, progress, metres_per_unit=None):
+    """metres_per_unit: of the clips as they are stored; with it the joint error is given in mm."""
     keys_Bx6 = jax.vmap(lambda key: jax.random.split(key, 6))(keys_B)
     ramp = pose_targets.ramp(config, progress)
     pose_BxTxJx3 = augmented(config.augment, keys_Bx6[:, :4], batch["pose"])
     x = pose_targets.clean_input(pose_BxTxJx3[..., :2])
     x = _corrupted(config, source, noise, keys_Bx6[:, 4:], x, ramp)
     target = pose_targets.target(pose_BxTxJx3, config.root_relative)
-    return losses.pose_loss(model(x), target, pose_targets.loss_weights(config, progress))
+    weights = pose_targets.loss_weights(config, progress)
+    loss, terms = losses.pose_loss(model(x), target, weights)
+    if metres_per_unit:
+        stored, seen = (
+            skeleton.limb_lengths(pose).mean() for pose in (batch["pose"], pose_BxTxJx3)
+        )
+        terms = {**terms, "joint_mm": terms["joint"] * (1000 * metres_per_unit) * stored / seen}
+    return loss, terms
+
+
+def _metres_per_unit(reader):
+    """The mean over the first records; None where one does not know it."""
+    known = [reader[number].get("metres_per_unit") for number in range(min(8, len(reader)))]
+    return float(np.mean(known)) if all(known) else None
 
 
 def augmented(options, keys_Bx4, pose_BxTxJx3):
