@@ -1,4 +1,4 @@
-"""The sublayers as XLA's compiler for CPUs runs them fastest in float32; gradients written out.
+"""The sublayers as XLA's compiler for CPUs runs them fastest; gradients written out.
 
 What it comes to, each measured (speed/README.md):
 - LayerNorm's scale and bias, and the scale of attention, are folded into the weights behind them
@@ -10,6 +10,9 @@ What it comes to, each measured (speed/README.md):
 - Softmax divides the output, of D columns, and not the weights, of L; its gradient takes the sum
   over keys from the output, as flash attention does.
 - GELU by erf: `jax.nn.gelu` takes erfc, which costs twice as much.
+- In bfloat16 the products of linear layers and those for their inputs' gradients alone are in
+  bfloat16, with float32 results, which a CPU with AMX computes four times as fast; attention's
+  products and the weights' gradients are faster in float32.
 
 Shapes in names: B clips, T frames, J joints, C channels, H heads, D channels of a head, N rows
 (B T J), L and S positions of a sequence as query and as key, F hidden channels of the MLP. A q, k
@@ -22,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbjax.models import attention_plain
 from mbjax.models.layers import EPSILON
 
 # From (B, T, J, H, D) and back.
@@ -31,9 +33,7 @@ _FROM_HEADS = {"frames": (0, 3, 1, 2, 4), "joints": (0, 1, 3, 2, 4)}
 
 
 def attention(x_BxTxJxC, weights, num_heads, over, dtype):
-    """x plus its attention; arguments as in `attention.Form`. float32 alone: others go to plain."""
-    if dtype != jnp.float32:
-        return attention_plain.attention(x_BxTxJxC, weights, num_heads, over, dtype)
+    """x plus its attention; arguments as in `attention.Form`."""
     shape = x_BxTxJxC.shape
     C = shape[-1]
     factor_3C = np.repeat(np.float32([(C // num_heads) ** -0.5, 1, 1]), C)
@@ -43,19 +43,19 @@ def attention(x_BxTxJxC, weights, num_heads, over, dtype):
         (kernel_Cx3C[:, i * C : (i + 1) * C], bias_3C[i * C : (i + 1) * C]) for i in range(3)
     )
     proj = weights.proj_kernel_CxC, weights.proj_bias_C
-    out_NxC = _attention(x_BxTxJxC.reshape(-1, C), qkv, proj, shape, num_heads, over)
-    return out_NxC.reshape(shape)
+    x_NxC = x_BxTxJxC.reshape(-1, C).astype(jnp.float32)
+    out_NxC = _attention(x_NxC, qkv, proj, shape, num_heads, over, jnp.dtype(dtype))
+    return out_NxC.reshape(shape).astype(x_BxTxJxC.dtype)
 
 
 def mlp(x_BxTxJxC, weights, dtype):
-    """x plus its MLP; arguments as in `attention.Form`. float32 alone: others go to plain."""
-    if dtype != jnp.float32:
-        return attention_plain.mlp(x_BxTxJxC, weights, dtype)
+    """x plus its MLP; arguments as in `attention.Form`."""
     kernel_CxF = weights.scale_C[:, None] * weights.fc1_kernel_CxF
     bias_F = weights.bias_C @ weights.fc1_kernel_CxF + weights.fc1_bias_F
-    x_NxC = x_BxTxJxC.reshape(-1, x_BxTxJxC.shape[-1])
-    out_NxC = _mlp(x_NxC, (kernel_CxF, bias_F), (weights.fc2_kernel_FxC, weights.fc2_bias_C))
-    return out_NxC.reshape(x_BxTxJxC.shape)
+    x_NxC = x_BxTxJxC.reshape(-1, x_BxTxJxC.shape[-1]).astype(jnp.float32)
+    fc2 = weights.fc2_kernel_FxC, weights.fc2_bias_C
+    out_NxC = _mlp(x_NxC, (kernel_CxF, bias_F), fc2, jnp.dtype(dtype))
+    return out_NxC.reshape(x_BxTxJxC.shape).astype(x_BxTxJxC.dtype)
 
 
 # --- LayerNorm without scale and bias, linear layers ------------------------------------------
@@ -73,8 +73,20 @@ def _normalised_gradient(norm_NxC, rate_Nx1, d_norm_NxC):
     return rate_Nx1 * (d_norm_NxC - d_norm_NxC.mean(-1, keepdims=True) - norm_NxC * along_Nx1)
 
 
-def _input_gradient(d_out_NxF, kernel_CxF):
-    return jax.lax.dot_general(d_out_NxF, kernel_CxF, (((1,), (1,)), ((), ())))
+def _linear(x_NxC, kernel_CxF, bias_F, dtype):
+    return _product(x_NxC, kernel_CxF, 0, dtype) + bias_F
+
+
+def _input_gradient(d_out_NxF, kernel_CxF, dtype):
+    return _product(d_out_NxF, kernel_CxF, 1, dtype)
+
+
+def _product(x, kernel, axis, dtype):
+    """Of rows with the kernel's columns (axis 0) or rows (1), in `dtype`, the result in float32."""
+    return jax.lax.dot_general(
+        x.astype(dtype), kernel.astype(dtype), (((1,), (axis,)), ((), ())),
+        preferred_element_type=jnp.float32,
+    )  # fmt: skip
 
 
 def _kernel_gradient(x_NxC, d_out_NxF):
@@ -88,27 +100,27 @@ def _kernel_gradient(x_NxC, d_out_NxF):
 # --- MLP --------------------------------------------------------------------------------------
 
 
-@jax.custom_vjp
-def _mlp(x_NxC, fc1, fc2):
-    return _mlp_forward(x_NxC, fc1, fc2)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _mlp(x_NxC, fc1, fc2, dtype):
+    return _mlp_forward(x_NxC, fc1, fc2, dtype)[0]
 
 
-def _mlp_forward(x_NxC, fc1, fc2):
+def _mlp_forward(x_NxC, fc1, fc2, dtype):
     norm_NxC, rate_Nx1 = _normalised(x_NxC)
-    before_NxF = norm_NxC @ fc1[0] + fc1[1]
+    before_NxF = _linear(norm_NxC, *fc1, dtype)
     after_NxF = before_NxF * _normal_share(before_NxF)
     kept = norm_NxC, rate_Nx1, before_NxF, after_NxF, fc1[0], fc2[0]
-    return x_NxC + (after_NxF @ fc2[0] + fc2[1]), kept
+    return x_NxC + _linear(after_NxF, *fc2, dtype), kept
 
 
-def _mlp_backward(kept, d_NxC):
+def _mlp_backward(dtype, kept, d_NxC):
     norm_NxC, rate_Nx1, before_NxF, after_NxF, kernel1_CxF, kernel2_FxC = kept
     # Else the forward pass's erf is kept for here, in an array as large, at no gain.
     h_NxF = jax.lax.optimization_barrier(before_NxF)
     density_NxF = np.float32((2 * np.pi) ** -0.5) * jnp.exp(-0.5 * h_NxF * h_NxF)
-    d_before_NxF = _input_gradient(d_NxC, kernel2_FxC)
+    d_before_NxF = _input_gradient(d_NxC, kernel2_FxC, dtype)
     d_before_NxF = d_before_NxF * (_normal_share(h_NxF) + h_NxF * density_NxF)
-    d_norm_NxC = _input_gradient(d_before_NxF, kernel1_CxF)
+    d_norm_NxC = _input_gradient(d_before_NxF, kernel1_CxF, dtype)
     return (
         d_NxC + _normalised_gradient(norm_NxC, rate_Nx1, d_norm_NxC),
         (_kernel_gradient(norm_NxC, d_before_NxF), d_before_NxF.sum(0)),
@@ -127,16 +139,15 @@ def _normal_share(x):
 # --- attention --------------------------------------------------------------------------------
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _attention(x_NxC, qkv, proj, shape, num_heads, over):
-    return _attention_forward(x_NxC, qkv, proj, shape, num_heads, over)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def _attention(x_NxC, qkv, proj, shape, num_heads, over, dtype):
+    return _attention_forward(x_NxC, qkv, proj, shape, num_heads, over, dtype)[0]
 
 
-def _attention_forward(x_NxC, qkv, proj, shape, num_heads, over):
+def _attention_forward(x_NxC, qkv, proj, shape, num_heads, over, dtype):
     norm_NxC, rate_Nx1 = _normalised(x_NxC)
     q, k, v = (
-        _to_heads(norm_NxC @ kernel_CxC + bias_C, shape, num_heads, over)
-        for kernel_CxC, bias_C in qkv
+        _to_heads(_linear(norm_NxC, *one, dtype), shape, num_heads, over) for one in qkv
     )  # each (.., H, L, D)
     logits = jnp.einsum("...ld,...sd->...ls", q, k)
     powers = jnp.exp(logits - logits.max(-1, keepdims=True))
@@ -144,12 +155,12 @@ def _attention_forward(x_NxC, qkv, proj, shape, num_heads, over):
     mixed_NxC = _from_heads(jnp.einsum("...ls,...sd->...ld", powers, v) * divisor, over)
     kernels = tuple(kernel_CxC for kernel_CxC, _ in qkv)
     kept = norm_NxC, rate_Nx1, q, k, v, powers, divisor, mixed_NxC, kernels, proj[0]
-    return x_NxC + (mixed_NxC @ proj[0] + proj[1]), kept
+    return x_NxC + _linear(mixed_NxC, *proj, dtype), kept
 
 
-def _attention_backward(shape, num_heads, over, kept, d_NxC):
+def _attention_backward(shape, num_heads, over, dtype, kept, d_NxC):
     norm_NxC, rate_Nx1, q, k, v, powers, divisor, mixed_NxC, kernels, proj_CxC = kept
-    d_mixed_NxC = _input_gradient(d_NxC, proj_CxC)
+    d_mixed_NxC = _input_gradient(d_NxC, proj_CxC, dtype)
     # A query's sum over keys of weight times its gradient is that over its output's channels.
     per_head = (d_mixed_NxC * mixed_NxC).reshape(*shape[:3], num_heads, -1).sum(-1, keepdims=True)
     per_head = per_head.transpose(_TO_HEADS[over]) * divisor
@@ -165,7 +176,7 @@ def _attention_backward(shape, num_heads, over, kept, d_NxC):
     )
     d_qkv = [_from_heads(a, over) for a in (d_q, d_k.swapaxes(-1, -2), d_v.swapaxes(-1, -2))]
     d_norm_NxC = sum(
-        _input_gradient(d_out_NxC, kernel_CxC)
+        _input_gradient(d_out_NxC, kernel_CxC, dtype)
         for d_out_NxC, kernel_CxC in zip(d_qkv, kernels, strict=True)
     )
     return (
