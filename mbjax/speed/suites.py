@@ -23,8 +23,8 @@ def cpu() -> list[Figure]:
     """Memory of the step on the CPU, and how many programs a few steps compile."""
     memory = step_memory(configuration.load(_LITE, ["--config.model.depth=1"]))
     return [
-        # The compiler's fusions, and so this, depend a little on the processor.
-        Figure("cpu lite depth 1 temporary memory", memory / 1e6, "MB", "lower", 0.1),
+        # The compiler's fusions depend on the processor; the plain form takes twice as much.
+        Figure("cpu lite depth 1 temporary memory", memory / 1e6, "MB", "lower", 0.25),
         Figure("compilations of a step", compilations(), "programs"),
     ]
 
