@@ -96,9 +96,10 @@ def add(command) -> None:
     )
     sub.add_argument(
         "--body", default="", metavar="SMPL",
-        help="of a mesh net: SMPL's folder, or 'synthetic' ($MBJAX_SMPL)",
+        help="SMPL's folder, or 'synthetic': of a mesh net ($MBJAX_SMPL), or fitted to the lifted "
+        "joints, as smpl.npz in AMASS's layout and body.glb",
     )  # fmt: skip
-    sub.add_argument("--obj", action="store_true", help="of a mesh net: also an OBJ of every frame")
+    sub.add_argument("--obj", action="store_true", help="of a body: also an OBJ of every frame")
     sub.add_argument(
         "--num-heads", type=positive_int, help="of the checkpoint, if it does not state it (8)"
     )
@@ -139,7 +140,8 @@ def _infer(args):
 
 
 def _infer_into_folder(args, found):
-    from mbjax.commands import infer_mesh
+    from mbjax.body import smpl
+    from mbjax.commands import infer_body, infer_mesh
     from mbjax.convert import load as loading
     from mbjax.keypoints import read as keypoint_files
     from mbjax.lifting import lift as infer
@@ -168,8 +170,9 @@ def _infer_into_folder(args, found):
     model = loading.load(args.checkpoint, args.num_heads, kinds=kinds)
     if isinstance(model, MeshNet | RefineNet):
         return infer_mesh.run(args, keypoints, fps, model, found)
-    if args.body or args.obj:
-        raise ValueError("--body and --obj are for mesh nets; this is none")
+    if args.obj and not args.body:
+        raise ValueError("--obj needs a body: --body SMPL, or --body synthetic")
+    body = smpl.load(args.body) if args.body else None
     motion = infer.lift(
         model, keypoints, person=args.person, fps=fps, height=args.height, pixel=args.pixel,
         intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,
@@ -214,6 +217,8 @@ def _infer_into_folder(args, found):
     if pictures.kind != "none":
         _draw_angles(in_world, motion, paths[0].parent)
         _draw(pictures, motion, paths[0].parent, asked=args.picture is not None)
+    if body:
+        infer_body.run(body, in_world, paths[0].parent, args.obj)
     if pictures.problem:
         word = "error" if pictures.failed else "note"
         print(f"mbjax infer: {word}: {pictures.problem}; all else is written", file=sys.stderr)

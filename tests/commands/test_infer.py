@@ -1,5 +1,6 @@
 """The command infer: what it writes and prints, and mistakes in one line."""
 
+import functools
 import json
 import re
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import mbjax
+from mbjax.body import fit
 from mbjax.cli import main
 from mbjax.convert import write as target
 from tests.recipes import weights as weight_recipes
@@ -140,3 +142,18 @@ def test_depth_from_size(tmp_path, infer):
         "--depth-from-size", "--focal", "900", "--image-size", "640", "480"
     )
     assert status == 1
+
+
+def test_a_body_is_fitted_to_what_was_lifted(tmp_path, infer, monkeypatch):
+    """Written in AMASS's layout and as glTF, listed with the run, and said how far off it is."""
+    monkeypatch.setattr(fit, "fit", functools.partial(fit.fit, steps=3))
+    status, out, _, files = infer("--body", "synthetic")
+    assert status == 0 and {"smpl.npz", "body.glb"} <= files
+    assert re.search(r"person 0: body .* is \d+ mm from the joints", out)
+    with np.load(tmp_path / "out" / "smpl.npz", allow_pickle=False) as data:
+        assert data["poses"].shape == (20, 156) and data["mocap_framerate"] == 25
+        assert np.isfinite(data["trans"]).all()
+    _, _, _, files = infer()
+    assert not {"smpl.npz", "body.glb"} & files
+    status, _, errors, _ = infer("--obj")
+    assert status == 1 and "--obj needs a body" in errors
