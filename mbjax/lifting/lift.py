@@ -99,16 +99,17 @@ def lift(
             notes.append(f"height not given: {height:.2f} m assumed, which all distances go by")
         if not fps:
             notes.append(f"frame rate not given: {ASSUMED_FPS:g} assumed to smooth the path")
+    # Else the head is at the top of the head, derived where the layout has none.
+    head_height = LAYOUTS[source.layout].head_height if reference_compat else 1.0
     persons = []
     for clip, pose_TxJx3 in zip(clips, poses, strict=True):
-        head_height = LAYOUTS[source.layout].head_height
         pose_TxJx3 = _in_unit(clip, pose_TxJx3, view, height, head_height, fps, root_relative)
         persons.append(clip.with_pose(pose_TxJx3.astype(np.float32)))
     unit = "m" if height else "pixels" if pixel else "normalised"
     placed = intrinsics is not None
     return Motion(
         tuple(persons), unit, fps, source.layout, source.source, root_relative and not placed,
-        placed, tuple(notes),
+        placed, tuple(notes), head_height,
     )  # fmt: skip
 
 

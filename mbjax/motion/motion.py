@@ -56,7 +56,8 @@ class Motion:
     unit: 'normalised' (2 is the side of the square round the person's whole track), 'pixels' or
     'm'. fps: None if neither the file nor the user says it. notes: what a user should know.
     root_relative: every pose has its root at the origin; else the root moves, its depth counted
-    from the first frame's, or, where `placed`, from the camera.
+    from the first frame's, or, where `placed`, from the camera. head_height: of the head point, as
+    a share of stature; less than 1 where it is at the eyes.
     """
 
     persons: tuple[PersonMotion, ...]
@@ -67,6 +68,7 @@ class Motion:
     root_relative: bool
     placed: bool = False
     notes: tuple[str, ...] = ()
+    head_height: float = 1.0
 
     def __len__(self) -> int:
         return len(self.persons)

@@ -9,7 +9,6 @@ import dataclasses
 
 import numpy as np
 
-from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.motion import feet, filters, foot_lock, one_skeleton, path
 from mbjax.motion.motion import Motion, PersonMotion, stature
 from mbjax.motion.rig import shortest_turn
@@ -130,7 +129,7 @@ def _start(motion, one, centre_2, fps, smooth_hz):
     relative_TxJx3 = root_relative(up_TxJx3)
     if smooth_hz:
         relative_TxJx3 = filters.butterworth(relative_TxJx3, fps, smooth_hz)
-    head = LAYOUTS[motion.layout].head_height if motion.layout in LAYOUTS else 1.0
+    head = motion.head_height
     size = stature(relative_TxJx3, head)
     height = size if motion.unit == "m" else ASSUMED_HEIGHT
     joints_TxJx3 = relative_TxJx3 * (height / max(size, 1e-9))

@@ -340,7 +340,9 @@ def test_height_is_stature_where_the_head_point_is_at_the_eyes(model):
     points = smooth_keypoints(20)
     names = LAYOUTS["coco17"].names
     coco = np.stack([points[:, INDEX.get(name, INDEX["nose"])] for name in names], axis=1)
-    one = lift(model, coco, layout="coco17", height=1.8)[0]
-    share = LAYOUTS["coco17"].head_height
-    assert share < 1 and stature(one.pose_TxJx3, share) == pytest.approx(1.8, rel=1e-5)  # float32
+    for compat in (False, True):  # which leaves the head at the eyes
+        motion = lift(model, coco, layout="coco17", height=1.8, reference_compat=compat)
+        share = LAYOUTS["coco17"].head_height if compat else 1.0
+        assert motion.head_height == share
+        assert stature(motion[0].pose_TxJx3, share) == pytest.approx(1.8, rel=1e-5)  # float32
     assert LAYOUTS["halpe26"].head_height == 1
