@@ -161,3 +161,18 @@ def test_mpi_inf_3dhp_of_the_wrong_kind_is_named(tmp_path):
     assert "not a .mat file that can be read" in broken.left_out[0][2]
     with pytest.raises(ValueError, match="write it as 0,1,2"):
         run(mpi_inf_3dhp.MpiInf3dhp, tmp_path, cameras="all")
+
+
+def test_a_mat_file_that_crashes_its_library_is_left_out(tmp_path):
+    """Another class for the first variable: scipy 1.17 ends the process by SIGSEGV."""
+    dhp(tmp_path)
+    path = tmp_path / "S1/Seq2/annot.mat"
+    content = bytearray(path.read_bytes())
+    assert content[144] == 1  # cells
+    content[144] = 5
+    path.write_bytes(content)
+    result = run(mpi_inf_3dhp.MpiInf3dhp, tmp_path, frames=9)
+    assert [(file, why[:34]) for file, _, why, _ in result.left_out] == [
+        ("S1/Seq2/annot.mat", "not a .mat file that can be read (")
+    ]
+    assert result.records["test"]
