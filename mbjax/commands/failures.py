@@ -12,6 +12,7 @@ import threading
 
 # Of the disk; libraries that write wrap them in errors of their own, each in another way.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOTCONN)
+_LONGEST = 1000  # characters of a line
 # Orbax and TensorStore name the file being written in the middle of a long sentence.
 _PLACE = re.compile(r'(?:"|\s)(/[^"\s]+)')
 
@@ -29,6 +30,12 @@ def outcome(error: Exception) -> tuple[int, str] | None:
 
 def line_of(error: BaseException) -> str | None:
     """The line for an error that a user or a machine can cause; None for a fault of the program."""
+    line = _whole_line(error)
+    # A damaged file may hold a name of any length; the beginning and the end say most.
+    return line if line is None or len(line) <= _LONGEST else f"{line[:700]} ... {line[-250:]}"
+
+
+def _whole_line(error):
     # An error of this project brings a sentence of its own, also about a full disk.
     own = type(error).__module__.partition(".")[0] in ("mbjax", "data_prep")
     disk = None if own else _of_the_disk(error)

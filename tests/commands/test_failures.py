@@ -41,6 +41,8 @@ def test_faults_of_the_program_are_none():
         assert failures.line_of(error) is None
     assert failures.line_of(ValueError("a\n  b")) == "a b"
     assert failures.line_of(MemoryError()) == "out of memory"
+    long = failures.line_of(ValueError("file: " + "x" * 100_000 + "; get it again"))
+    assert long.startswith("file: xx") and long.endswith("xx; get it again") and len(long) < 1000
 
 
 @pytest.mark.parametrize("raised", [RuntimeError, ValueError, None])
