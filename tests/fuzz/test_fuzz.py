@@ -26,7 +26,6 @@ CASES = int(os.environ.get("MBJAX_FUZZ", "0"))
 SEED = int(os.environ.get("MBJAX_FUZZ_SEED", "0"))
 CHOSEN = os.environ.get("MBJAX_FUZZ_READERS", "").split(",") if CASES else []
 # They start PyTorch, JAX or a process, which takes longer than all other readers' cases.
-OPEN = ("metrics", "run_config")  # until their readers are mended
 SLOW = (
     "torch_weights", "safetensors_weights", "checkpoint", "parity_input", "corpus_mpi",
     "corpus_mpi_hdf5",
@@ -70,7 +69,7 @@ def report(wrong):
 
 @pytest.mark.skipif(CASES > 0, reason="many cases are asked for")
 def test_a_few_cases_of_every_reader(tmp_path):
-    wrong = run([name for name in READERS if name not in SLOW + OPEN], 0, 8, tmp_path / "work")
+    wrong = run([name for name in READERS if name not in SLOW], 0, 8, tmp_path / "work")
     assert not wrong, report(wrong)
 
 
