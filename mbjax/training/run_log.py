@@ -1,5 +1,6 @@
 """What a run writes while it goes: JSON lines, TensorBoard, and progress with the time left."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -29,19 +30,27 @@ class RunLog:
         self._board = SummaryWriter(board, purge_step=resume_step + 1)
 
     def write(self, kind: str, step: int, values: dict) -> None:
-        """One line {kind, step, ...values}; numbers also go to TensorBoard as kind/name."""
+        """One line {kind, step, ...values}; numbers also go to TensorBoard as kind/name.
+
+        OSError, with the file's name, where there is no room.
+        """
         if self._file is None:
             return
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(self.path)) from error
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self):
         if self._file is not None:
-            self._file.close()
-            self._board.close()
+            # What cannot be written any more was reported when it was.
+            for each in (self._file, self._board):
+                with contextlib.suppress(OSError):
+                    each.close()
             self._file = None
 
 

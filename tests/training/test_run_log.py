@@ -1,8 +1,11 @@
 """The log of a run: lines that are none, and means over a restart."""
 
+import errno
 import json
 
-from mbjax.training.run_log import Means, keep_until, read_metrics
+import pytest
+
+from mbjax.training.run_log import Means, RunLog, keep_until, read_metrics
 
 
 def test_lines_that_are_none_are_dropped(tmp_path):
@@ -24,3 +27,35 @@ def test_means_go_on_where_they_were_kept():
         parts = Means(json.loads(json.dumps(parts.kept())))
     assert parts.values() == whole.values() and parts.step == 4
     assert Means().kept() is None and Means(None).values() == {}
+
+
+def test_no_room_names_the_file(tmp_path):
+    log = RunLog(tmp_path, 0)
+    log.write("train", 1, {"loss": 1.0})
+    log._file.close()
+    with open("/dev/full", "w") as full:
+        log._file = full
+        with pytest.raises(OSError, match="No space left") as caught:
+            log.write("train", 2, {"loss": 1.0})
+        assert caught.value.errno == errno.ENOSPC
+        assert caught.value.filename == str(tmp_path / "metrics.jsonl")
+        log.close()
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1]
+
+
+def test_tensorboard_keeps_the_step_that_the_run_goes_on_from(tmp_path):
+    """Its files say from where on what came before is dropped."""
+    from tensorboardX import proto
+
+    log = RunLog(tmp_path, 10)
+    log.write("train", 11, {"loss": 1.0})
+    log.close()
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    data, starts = file.read_bytes(), []
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        event = proto.event_pb2.Event.FromString(data[12 : 12 + length])
+        if event.HasField("session_log"):
+            starts.append(event.step)
+        data = data[16 + length :]
+    assert starts == [11]
