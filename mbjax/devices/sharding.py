@@ -32,9 +32,15 @@ def make_mesh(fsdp: int = 1, devices=None) -> Mesh:
 def platform() -> str:
     """'cpu', 'gpu' or 'tpu': what a function that is being traced will run on."""
     device = jax.sharding.get_abstract_mesh().abstract_device
-    if device is None:
-        return jax.default_backend()
-    kind = device.device_kind
+    return jax.default_backend() if device is None else _platform_of_kind(device.device_kind)
+
+
+def platform_of(mesh: Mesh) -> str:
+    """'cpu', 'gpu' or 'tpu': what a mesh is made of."""
+    return _platform_of_kind(mesh.devices.flat[0].device_kind)
+
+
+def _platform_of_kind(kind):
     return "tpu" if kind.startswith("TPU") else "cpu" if kind == "cpu" else "gpu"
 
 

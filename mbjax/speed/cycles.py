@@ -105,6 +105,7 @@ def summary(text: str, chip: Chip, model_flops: float) -> dict:
     return {
         "cycles": total,
         "kernel_cycles": sum(one.total for one in found if one.kernel),
+        "uncounted_kernels": sum(one.times for one in found if one.kernel and not one.cycles),
         "step_s": seconds,
         "model_flops": model_flops,
         "mfu": model_flops / seconds / (chip.tflops * 1e12) if seconds else 0.0,
@@ -133,6 +134,11 @@ def describe(found: dict, chip: Chip) -> str:
         lines.append(
             f"  of these {found['kernel_cycles']:.3g} in kernels, which the compiler does not "
             "count: by their FLOPs and bytes at peak rates, the least they can take"
+        )
+    if found["uncounted_kernels"]:
+        lines.append(
+            f"  {found['uncounted_kernels']} kernels declare neither and are left out: time and "
+            "MFU are too good by them"
         )
     directions = [
         direction

@@ -17,6 +17,7 @@ from flax import nnx
 
 from mbjax.devices import sharding
 from mbjax.devices.cluster import EndedTogether
+from mbjax.models import attention
 from mbjax.training.checkpoint import Checkpoints, NotFinite
 from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
@@ -135,8 +136,11 @@ class Session:
             )
         )
         parameters = sum(leaf.size for leaf in jax.tree.leaves(run.abstract["params"]))
+        form = attention.choose(
+            self._config.model.get("attention", "auto"), sharding.platform_of(run.mesh)
+        )
         self.report(
-            f"{parameters:,} parameters, {run.plan.total_steps:,} steps"
+            f"{parameters:,} parameters, attention form '{form}', {run.plan.total_steps:,} steps"
             + (f", continuing at step {self.done:,}" if self.done else "")
         )
 

@@ -40,6 +40,7 @@ def test_a_summary_adds_up_by_module_and_direction():
     found = cycles.summary(TEXT, CHIP, model_flops=9.25e8)
     assert found["cycles"] == pytest.approx(4000 + 9000 + 2000 + 3000 + 500)
     assert found["kernel_cycles"] == pytest.approx(5000)
+    assert found["uncounted_kernels"] == 0
     assert found["step_s"] == pytest.approx(18.5e-6)
     assert found["mfu"] == pytest.approx(9.25e8 / 18.5e-6 / 1e14)
     parts = {(part["module"], part["direction"]): part["cycles"] for part in found["parts"]}
@@ -55,6 +56,12 @@ def test_a_summary_adds_up_by_module_and_direction():
     text = cycles.describe(found, CHIP)
     assert "1.85e+04 cycles = 0.0 ms at 1 GHz, MFU 50.0%" in text
     assert "5e+03 in kernels" in text and "fusion.1" in text and "x 4" in text
+
+
+def test_kernels_without_a_cost_are_told():
+    found = cycles.summary(TEXT.replace("cost_estimate", "nothing"), CHIP, model_flops=1e9)
+    assert found["kernel_cycles"] == 0 and found["uncounted_kernels"] == 2
+    assert "2 kernels declare neither and are left out" in cycles.describe(found, CHIP)
 
 
 @pytest.mark.parametrize(
