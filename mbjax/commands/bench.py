@@ -101,6 +101,8 @@ def _against(args, config, tell):
 
     if args.only:
         raise ValueError("--against times forward pass and step; it does not go with --only")
+    if config.task != "pretrain":
+        raise ValueError(f"--against is for pretraining; {args.config} is for {config.task}")
     frames = args.frames or max(source.frames for source in config.sources.values())
     network = DSTformerConfig(**config.model)
     return against.run(

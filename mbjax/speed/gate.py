@@ -92,7 +92,7 @@ def update(figures: Iterable[Figure], path: pathlib.Path | None = None) -> None:
     path = path or BASELINE
     table = read(path)
     for figure in figures:
-        row = dataclasses.asdict(figure)
+        row = dataclasses.asdict(figure) | {"value": float(figure.value)}
         table[row.pop("name")] = row
     with written_beside(path) as beside:
         beside.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from mbjax import cli
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.speed import against
 
@@ -44,6 +45,11 @@ def test_a_mode_that_does_not_run_is_reported(monkeypatch):
     monkeypatch.setattr("mbjax.convert.twin_timing.TimedTwin", broken)
     report = against.run(SMALL, 9, 2, 1, lambda text: None, EAGER)
     assert report["modes"]["eager float32"] == {"error": "no compiler at all"}
+
+
+def test_configs_of_other_tasks_are_refused(capsys):
+    assert cli.main(["bench", "--against", "torch", "--config", "action:custom"]) == 1
+    assert "--against is for pretraining" in capsys.readouterr().err
 
 
 def test_each_has_its_turn():
