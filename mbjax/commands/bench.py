@@ -5,6 +5,7 @@ import json
 
 from mbjax.commands.output import say, silent
 from mbjax.commands.parser import config_arguments
+from mbjax.remarks import remark
 
 
 def add(command) -> None:
@@ -78,7 +79,10 @@ def _suite(args) -> int:
     figures = []
     for name in args.suite or suites.DETERMINISTIC:
         figures += suites.SUITES[name]()
-    verdicts = gate.compare(figures, gate.read())
+    baseline = gate.read()
+    verdicts = gate.compare(figures, baseline)
+    for line in gate.other_compilers(figures, baseline):
+        remark(line)
     for verdict in () if args.json else verdicts:
         say(verdict.line())
     if args.json:

@@ -5,6 +5,7 @@ is changed on purpose alone: `mbjax bench --suite --update-baseline`.
 """
 
 import dataclasses
+import importlib.metadata
 import json
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -68,12 +69,37 @@ def compare(figures: Iterable[Figure], baseline: Mapping[str, Mapping]) -> list[
     return verdicts
 
 
+def compilers(figure: Figure) -> str:
+    """Versions that the figure depends on, such as 'jax 0.10.2, jaxlib 0.10.2'."""
+    found = []
+    for name in ("jax", "jaxlib", "libtpu") if figure.name.startswith("tpu") else ("jax", "jaxlib"):
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def other_compilers(figures: Iterable[Figure], baseline: Mapping[str, Mapping]) -> list[str]:
+    """A line for each pair of versions where a figure's baseline was made with others."""
+    pairs = {
+        (baseline[figure.name].get("made_with", ""), compilers(figure))
+        for figure in figures
+        if figure.name in baseline
+    }
+    return [
+        f"the baseline was made with {then or 'unknown versions'}; here is {now}"
+        for then, now in sorted(pairs)
+        if then != now
+    ]
+
+
 def passes(verdicts: Iterable[Verdict]) -> bool:
     return all(verdict.outcome != "WORSE" for verdict in verdicts)
 
 
 def read(path: pathlib.Path | None = None) -> dict[str, dict]:
-    """{name: {value, unit, better, tolerance}}; empty where there is no file.
+    """{name: {value, unit, better, tolerance, made_with}}; empty where there is no file.
 
     ValueError for a file that is not such a table.
     """
@@ -93,6 +119,6 @@ def update(figures: Iterable[Figure], path: pathlib.Path | None = None) -> None:
     table = read(path)
     for figure in figures:
         row = dataclasses.asdict(figure) | {"value": float(figure.value)}
-        table[row.pop("name")] = row
+        table[row.pop("name")] = row | {"made_with": compilers(figure)}
     with written_beside(path) as beside:
         beside.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
