@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from mbjax.data.records import RecordReader
-from mbjax.keypoints.layouts import LAYOUTS, from_layout
+from mbjax.keypoints.layouts import from_layout, with_head
 from mbjax.lifting.lift import lift
 from mbjax.motion import feet, filters, one_skeleton, path, rig, world
 from mbjax.motion.motion import stature
@@ -101,6 +101,10 @@ def views_of_file(file: str | os.PathLike) -> list[View]:
     there_TxKx3 = triangulate(points_CxTxKx3, projections_Cx3x4)
     there_TxKx3 = filters.butterworth(there_TxKx3, fps, 6.0)
     joints_TxJx3 = from_layout(there_TxKx3, layout)
+    # The top of the head, as lift has it, one plane after the other: it is linear in each axis.
+    for axes in ([0, 1, 2], [2, 1, 0]):
+        joints_TxJx3 = with_head(joints_TxJx3[..., axes], there_TxKx3[..., axes], layout)
+        joints_TxJx3 = joints_TxJx3[..., axes]
     planted_Tx2 = _standing(joints_TxJx3, data["up"], fps)
     views = []
     for c, points_TxKx3 in enumerate(points_CxTxKx3):
@@ -136,16 +140,14 @@ def triangulate(points_CxTxKx3: np.ndarray, projections_Cx3x4: np.ndarray) -> np
 
 def steps(model: nnx.Module, view: View, window: int | None, smooth_hz: float) -> dict[str, dict]:
     """{step: {measure: value}} of one view, steps in the order in which they are taken."""
-    height = stature(view.truth_TxJx3, LAYOUTS[view.layout].head_height)
+    height = stature(view.truth_TxJx3)
     options = {
         "layout": view.layout, "fps": view.fps, "height": height, "window": window,
         "frame_step": max(1, round(view.fps / 30)),
     }  # fmt: skip
     motion = lift(model, view.keypoints_TxKx3, **options)
     lifted_TxJx3 = motion[0].pose_TxJx3.astype(float) * [1, -1, -1]
-    body_TxJx3, _ = one_skeleton.fit(
-        root_relative(lifted_TxJx3), height, None, LAYOUTS[view.layout].head_height
-    )
+    body_TxJx3, _ = one_skeleton.fit(root_relative(lifted_TxJx3), height)
     placed = lift(model, view.keypoints_TxKx3, intrinsics=view.intrinsics, **options)
     found = {
         "as lifted, root at the origin": root_relative(lifted_TxJx3),

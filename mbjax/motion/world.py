@@ -134,9 +134,14 @@ def _start(motion, one, centre_2, fps, smooth_hz):
     height = size if motion.unit == "m" else ASSUMED_HEIGHT
     joints_TxJx3 = relative_TxJx3 * (height / max(size, 1e-9))
     body_TxJx3, lengths_J = one_skeleton.fit(joints_TxJx3, height, ~one.interpolated_T, head)
-    scale_T = path.metres_per_pixel(body_TxJx3, one.keypoints_TxJx3, fps)
+    try:
+        scale_T = path.metres_per_pixel(body_TxJx3, one.keypoints_TxJx3, fps)
+    except ValueError:
+        scale_T = None  # too little is seen in every frame: the root stays where it is
     if motion.placed:
         root_Tx3 = up_TxJx3[:, 0]
+    elif scale_T is None:
+        root_Tx3 = np.zeros((len(up_TxJx3), 3))
     else:
         root_Tx3 = path.in_the_picture(body_TxJx3, one.keypoints_TxJx3, scale_T, centre_2)
     if smooth_hz:
@@ -144,7 +149,7 @@ def _start(motion, one, centre_2, fps, smooth_hz):
     planted_Tx2 = feet.planted((body_TxJx3 + root_Tx3[:, None])[:, _ANKLES], fps, height)
     root_Tx3 = path.held_by_feet(root_Tx3, body_TxJx3[:, _ANKLES], planted_Tx2, fps, motion.placed)
     feet_Tx2x3x3 = feet.directions(body_TxJx3)
-    if one.feet_TxPx3 is not None:
+    if one.feet_TxPx3 is not None and scale_T is not None:
         feet_Tx2x3x3 = feet.seen_directions(feet_Tx2x3x3, one.feet_TxPx3, scale_T, height)
     return _Start(
         one, joints_TxJx3, body_TxJx3, lengths_J, feet_Tx2x3x3, root_Tx3, planted_Tx2, height

@@ -209,3 +209,26 @@ def test_table_of_accuracy_and_speed(monkeypatch, capsys):
     # With depth 0 a joint is off by its depth.
     flat = 1000 * np.mean([np.abs(root_relative(clip)[..., 2]).mean() for clip in clips])
     assert all(5 < float(row[2]) < 0.75 * flat and float(row[4]) > 0 for row in rows)
+
+
+def test_smooth_fps_steadies_and_begins_anew():
+    model = make_model()
+    points = smooth_keypoints(40)
+    points[..., :2] += np.random.default_rng(0).normal(0, 2, points[..., :2].shape)
+
+    def run(stream):
+        poses = [stream.push(frame) for frame in points]
+        return np.stack([*poses[3:], *stream.flush()])
+
+    plain = run(mbjax.Stream(model, 9, 3, root_relative=True))
+    stream = mbjax.Stream(model, 9, 3, root_relative=True, smooth_fps=30)
+    steady = run(stream)
+    tremble = [np.linalg.norm(np.diff(pose, 2, axis=0)) for pose in (plain, steady)]
+    assert tremble[1] < 0.85 * tremble[0] and steady.dtype == np.float32
+    np.testing.assert_array_equal(steady[0], plain[0])  # nothing before it to be steadied by
+    np.testing.assert_array_equal(run(stream), steady)  # flush forgets
+    # A picture of twice the size gives poses of twice the size.
+    larger = points * [2, 2, 1]
+    twice = mbjax.Stream(model, 9, 3, root_relative=True, smooth_fps=30)
+    poses = [twice.push(frame) for frame in larger]
+    np.testing.assert_allclose(np.stack(poses[3:]), 2 * steady[: 40 - 3], rtol=0, atol=0.05)

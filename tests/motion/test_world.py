@@ -116,3 +116,13 @@ def test_one_frame_and_fps_unknown():
     found = world.of_motion(dataclasses.replace(motion_of(pose), fps=None))
     assert found.fps == world.DEFAULT_FPS and np.isfinite(found.persons[0].body_TxJx3).all()
     assert FPS == 30
+
+
+def test_somebody_of_whom_too_little_is_seen_stays_where_they_are():
+    """Three joints in every frame, which lift takes: no path, and still a person on the floor."""
+    pose, _ = walker(30)
+    motion = motion_of(pose)
+    motion[0].keypoints_TxJx3[:, 3:, 2] = 0
+    one = world.of_motion(motion).persons[0]
+    assert np.isfinite(one.body_TxJx3).all() and np.abs(one.body_TxJx3[:, 0, 0]).max() < 0.5
+    assert np.quantile(one.body_TxJx3[..., 1], 0.01) > -0.1
