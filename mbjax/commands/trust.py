@@ -12,7 +12,9 @@ def add(command) -> None:
     sub.add_argument("--json", action="store_true", help="print one JSON object")
 
     sub = command("replay", _replay, "train steps of a run again, and compare with its log")
-    sub.add_argument("run", help="the work folder of the run; nothing is written there")
+    sub.add_argument(
+        "workdir", metavar="RUN", help="its work folder; nothing is written there"
+    )
     sub.add_argument(
         "--from", dest="start", type=int, metavar="STEP",
         help="a checkpoint's step (the oldest that is kept)",
@@ -38,10 +40,10 @@ def _replay(args):
 
     if args.steps is not None and args.steps < 1:
         raise ValueError("--steps is at least 1")
-    config = replay.config_of(args.run)
+    config = replay.config_of(args.workdir)
     make_task = tasks.find(config.get("task", "pretrain")).make_task
     found = replay.replay(
-        args.run, make_task, config, args.start, args.steps, silent if args.json else say
+        args.workdir, make_task, config, args.start, args.steps, silent if args.json else say
     )
     if args.json:
         print(json.dumps({"first": found.first, "last": found.last, "exact": found.exact,

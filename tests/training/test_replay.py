@@ -87,3 +87,16 @@ def test_meta_is_signed(done):
     meta = checkpoint.read_meta(checkpoint.find(done))
     rest = {name: value for name, value in meta.items() if name != "checksum"}
     assert meta["checksum"] == json_checksum(rest)
+
+
+def test_the_command_says_what_agrees_and_where_it_parts(done, monkeypatch, capsys):
+    import types
+
+    from mbjax import cli, tasks
+
+    module = types.SimpleNamespace(make_task=small_task())
+    monkeypatch.setattr(tasks, "find", lambda name: module)
+    assert cli.main(["replay", str(done), "--from", "16", "--json"]) == 0
+    assert '"parted": []' in capsys.readouterr().out
+    assert cli.main(["replay", str(done), "--from", "15"]) == 1
+    assert "no checkpoint of step 15; it has: 12, 16, 20" in capsys.readouterr().err
