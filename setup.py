@@ -52,7 +52,7 @@ setup(
     package_data={
         "mbjax": [
             "sample/**/*", "data/*.json", "speed/*.json", "weights/*", "pictures/pages/*",
-            "detect/blazepose/*.t*",
+            "detect/blazepose/*.t*", "py.typed",
         ]
     },
     install_requires=CORE,

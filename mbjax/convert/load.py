@@ -6,11 +6,10 @@ Shapes: models take (batch, frames, joints, channels) and give (batch, frames, j
 import os
 from collections.abc import Mapping, Sequence
 
-from flax import nnx
-
 from mbjax.convert import params as conversion
 from mbjax.convert import read as sources
 from mbjax.convert.params import Merged
+from mbjax.models.dstformer import DSTformer
 from mbjax.remarks import remark
 
 
@@ -23,11 +22,11 @@ def load(
     backbone_only: bool = False,
     kinds: Sequence[str] = (),
     verbose: bool = True,
-) -> nnx.Module:
+) -> DSTformer:
     """The model of a checkpoint, in evaluation mode: `pose = model(x)`, `model.represent(x)`.
 
-    A DSTformer, or the net with a head that the checkpoint is of (ActionNet, EmbedNet ...), whose
-    encoder is `model.backbone`.
+    A DSTformer (as annotated, since most files hold one), or the net with a head that the
+    checkpoint is of (ActionNet, EmbedNet ...), whose encoder is `model.backbone`.
 
     path: a work folder or one of its checkpoints/STEP; a PyTorch file (.bin, .pth, .pt) of this
     package, the release or MMPose; a .safetensors file; 'hf://owner/name/path'; or 'tiny', a small

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mbjax.models.attention import KEPT, MLP, NAMES, Attention
+from mbjax.models.inputs import as_input
 from mbjax.models.layers import layer_norm, linear, normal
 from mbjax.pose.skeleton import NUM_JOINTS
 
@@ -189,7 +190,7 @@ class DSTformer(nnx.Module):
 
     def represent(self, x_BxTxJxC: jax.Array) -> jax.Array:
         """The motion representation E, (B, T, J, dim_rep), float32 in (-1, 1)."""
-        self._check(x_BxTxJxC.shape)
+        x_BxTxJxC = as_input(x_BxTxJxC, self.config)
         x = self.embed(x_BxTxJxC)
         for level in range(self.config.depth):
             x = self._recomputed(level, x) if self.config.remat else self.level(level, x)
@@ -224,19 +225,6 @@ class DSTformer(nnx.Module):
         policy = jax.checkpoint_policies.save_only_these_names(*self.config.kept)
         run = nnx.remat(type(self).level, static_argnums=(1,), policy=policy)
         return run(self, level, x_BxTxJxC)
-
-    def _check(self, shape):
-        config = self.config
-        if len(shape) != 4 or shape[2:] != (config.num_joints, config.dim_in):
-            raise ValueError(
-                f"the model takes (batch, frames, {config.num_joints} joints, {config.dim_in} "
-                f"channels), got {tuple(shape)}"
-            )
-        if not 1 <= shape[1] <= config.maxlen:
-            raise ValueError(
-                f"the model takes 1 to {config.maxlen} frames, got {shape[1]}; cut longer motion "
-                "into windows"
-            )
 
 
 def count_parameters(model: nnx.Module) -> int:
