@@ -73,7 +73,10 @@ def _removed_if_damaged(path):
     try:
         yield
     # What a part does not hold, or holds in another form.
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
+        ArithmeticError,
+    ) as error:  # fmt: skip
         path.unlink(missing_ok=True)
         raise DamagedPart(
             f"{path} was damaged and is removed ({' '.join(str(error).split())}); run again to make"

@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 
 from mbjax import safe_pickle
+from mbjax.safe_pickle.arrays import check_text
 
 # Bytes that an archive may inflate to, and so many for each of its own. Deflate reaches 1,000;
 # arrays of zeros aside, numbers hardly reach 10.
@@ -114,7 +115,7 @@ def _array(open_member, size, objects, stand_ins):
         _check_size(shape, dtype, size - length)
     with open_member() as stream:
         stream.seek(start)
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        return check_text(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _header(stream):

@@ -6,6 +6,7 @@ import numpy as np
 
 # An empty array may promise any number of rows, which readers then walk through.
 _MOST_EMPTY_ROWS = 1_000_000
+_LAST_CHARACTER = 0x10FFFF
 
 
 class Dtype:
@@ -45,10 +46,22 @@ class Array:
         self.value = _shaped(array, shape, "F" if fortran_order else "C")
 
 
+def check_text(array: np.ndarray) -> np.ndarray:
+    """The array; ValueError where it is of text and holds what is not a character.
+
+    Python ends in a SystemError where such an entry is taken out.
+    """
+    if array.dtype.kind == "U" and array.size:
+        codes = np.frombuffer(array.tobytes(), array.dtype.str[0] + "u4")
+        if codes.max() > _LAST_CHARACTER:
+            raise ValueError("text with what is not a character")
+    return array
+
+
 def _shaped(array, shape, order):
     if array.size == 0 and any(length > _MOST_EMPTY_ROWS for length in shape):
         raise ValueError("an array without content and with a million rows")
-    return array.reshape(tuple(shape), order=order)
+    return check_text(array).reshape(tuple(shape), order=order)
 
 
 def _raw(content):
@@ -57,7 +70,7 @@ def _raw(content):
 
 
 def _scalar(dtype, content):
-    return np.frombuffer(_raw(content), dtype.dtype)[0]
+    return check_text(np.frombuffer(_raw(content), dtype.dtype))[0]
 
 
 def _from_buffer(buffer, dtype, shape, order):

@@ -1,6 +1,7 @@
 """Numpy's files come out as numpy reads them; what claims or inflates to more is refused."""
 
 import io
+import pickle
 import zipfile
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
+from mbjax import safe_pickle
 from mbjax.safe_files import numpy_files
 from tests.recipes.limits import outcomes
 
@@ -43,6 +45,22 @@ def test_objects_only_where_they_are_wanted_and_plain(tmp_path):
     np.savez(tmp_path / "b.npz", x=np.array([print], dtype=object))
     with pytest.raises(ValueError, match="names builtins.print"):
         numpy_files.read_npz(tmp_path / "b.npz", objects=True)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_text_with_what_is_no_character(tmp_path, order):
+    """Python ends in a SystemError where such an entry is taken out of the array."""
+    text = np.array(["abc", "\U0010ffff"], f"{order}U3")
+    np.save(tmp_path / "a.npy", text)
+    np.testing.assert_array_equal(numpy_files.read_npy(tmp_path / "a.npy"), text)
+    content = bytearray((tmp_path / "a.npy").read_bytes())
+    content[-24:-20] = (0x110000).to_bytes(4, "little" if order == "<" else "big")
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ValueError, match="text with what is not a character"):
+        numpy_files.read_npy(tmp_path / "a.npy")
+    pickled = pickle.dumps(text).replace(text.tobytes(), bytes(content[-24:]))
+    with pytest.raises(ValueError, match="text with what is not a character"):
+        safe_pickle.load_stream(io.BytesIO(pickled))
 
 
 def test_rows_are_read_when_asked_for(tmp_path):
