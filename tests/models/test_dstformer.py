@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from jax.ad_checkpoint import print_saved_residuals
 
-from mbjax.models.attention import KEPT
+from mbjax.models.attention import FORMS, KEPT
 from mbjax.models.dstformer import DSTformer, DSTformerConfig, count_parameters
 from tests.recipes.settings import GOLDEN
 
@@ -118,11 +118,12 @@ def test_wrong_inputs_are_named():
         DSTformerConfig(structure="stts")
 
 
-def test_forward_agrees_with_reference(golden, highest_precision):
+@pytest.mark.parametrize("form", FORMS)
+def test_forward_agrees_with_reference(form, golden, highest_precision):
     """Weights put in by name and by hand, without the project's own converter."""
     torch = pytest.importorskip("torch")
     sizes = json.loads((GOLDEN / "dstformer.json").read_text())
-    model = DSTformer(DSTformerConfig(**sizes), rngs=nnx.Rngs(0))
+    model = DSTformer(DSTformerConfig(**sizes, attention=form), rngs=nnx.Rngs(0))
     weights = torch.load(GOLDEN / "dstformer.bin", weights_only=True)["model_pos"]
     state = nnx.state(model)
     for path, parameter in nnx.to_flat_state(state):
