@@ -136,11 +136,12 @@ class Session:
             )
         )
         parameters = sum(leaf.size for leaf in jax.tree.leaves(run.abstract["params"]))
-        form = attention.choose(
-            self._config.model.get("attention", "auto"), sharding.platform_of(run.mesh)
-        )
+        form = ""
+        if "model" in self._config:  # the network of every task of the package, not of every test
+            asked = self._config.model.get("attention", "auto")
+            form = f"attention form '{attention.choose(asked, sharding.platform_of(run.mesh))}', "
         self.report(
-            f"{parameters:,} parameters, attention form '{form}', {run.plan.total_steps:,} steps"
+            f"{parameters:,} parameters, {form}{run.plan.total_steps:,} steps"
             + (f", continuing at step {self.done:,}" if self.done else "")
         )
 
