@@ -101,7 +101,7 @@ def test_which_step(tmp_path):
     for which, seed in (("latest", 2), ("1", 1), (1, 1)):
         model = mbjax.load(tmp_path, which=which, verbose=False)
         assert recipes.same(recipes.params_of(model), recipes.weights(seed=seed))
-    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+    with pytest.raises(FileNotFoundError, match="has no checkpoint of step 3; it has: 1, 2"):
         mbjax.load(tmp_path, which="3")
     with pytest.raises(ValueError, match="one file of weights; step 5 is one of a work folder"):
         mbjax.load("tiny", which="5")
