@@ -1,8 +1,9 @@
 """Single flipped bits over all that is kept: noticed, or without effect; never other numbers.
 
-MBJAX_FLIPS says how many are tried of each kind (default 25); printed with -s. On 2026-11-25, two
-cores, `MBJAX_FLIPS=1000 pytest tests/convert/test_flipped_bits.py -s`:
-FIGURES
+MBJAX_FLIPS says how many are tried of each kind (default 25); printed with -s. On 2026-11-25,
+two cores, `MBJAX_FLIPS=1000 pytest tests/convert/test_flipped_bits.py -s`: a run's checkpoint 464
+noticed, 536 without effect (26 files, of which most of the bytes are Orbax's own notes); .bin 860
+and 140; .safetensors 1000 and 0.
 """
 
 import os
