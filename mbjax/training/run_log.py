@@ -17,11 +17,13 @@ METRICS_FILE = "metrics.jsonl"
 class RunLog:
     """Metrics of one run in its work folder. Only process 0 of a run should be `active`."""
 
-    def __init__(self, workdir: pathlib.Path, resume_step: int, active: bool = True):
+    def __init__(
+        self, workdir: pathlib.Path, resume_step: int, active: bool = True, unlogged: bool = False
+    ):
         self.path, self._file, self._board = workdir / METRICS_FILE, None, None
         if not active:
             return
-        keep_until(self.path, resume_step)
+        keep_until(self.path, resume_step, unlogged)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  open for the run
         from tensorboardX import SummaryWriter
 
@@ -71,14 +73,20 @@ def _row(line: bytes) -> dict | None:
     return row if whole else None
 
 
-def keep_until(path: pathlib.Path, step: int) -> None:
-    """Drops what a run that died wrote after the checkpoint it continues from."""
+def keep_until(path: pathlib.Path, step: int, unlogged: bool = False) -> None:
+    """Drops what a run that died wrote after the checkpoint it continues from.
+
+    unlogged: the checkpoint has metrics up to its own step that were not in the log yet; a line of
+    training at that step came later.
+    """
     if not path.exists():
         return
     kept = [
         line
         for line in path.read_bytes().splitlines(keepends=True)
-        if line.endswith(b"\n") and (row := _row(line)) and row["step"] <= step
+        if line.endswith(b"\n")
+        and (row := _row(line))
+        and row["step"] <= step - (unlogged and row["kind"] == "train")
     ]
     with written_beside(path) as beside:
         beside.write_bytes(b"".join(kept))

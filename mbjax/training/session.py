@@ -146,7 +146,9 @@ class Session:
         )
 
     def __enter__(self):
-        self.log = self.log or RunLog(self._workdir, self.done, active=self._first)
+        self.log = self.log or RunLog(
+            self._workdir, self.done, active=self._first, unlogged=self._means.step > 0
+        )
         self._progress.start(self.done)
         self._restart_clock()
         return self

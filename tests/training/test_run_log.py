@@ -59,3 +59,14 @@ def test_tensorboard_keeps_the_step_that_the_run_goes_on_from(tmp_path):
             starts.append(event.step)
         data = data[16 + length :]
     assert starts == [11]
+
+
+def test_a_line_that_is_still_to_come_is_not_kept(tmp_path):
+    """The run wrote it after the checkpoint, which holds what it is made of."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"kind": k, "step": s}) + "\n" for k, s in
+                            (("train", 3), ("evaluate", 4), ("train", 4))))  # fmt: skip
+    keep_until(path, 4, unlogged=True)
+    assert [(row["kind"], row["step"]) for row in read_metrics(tmp_path)] == [
+        ("train", 3), ("evaluate", 4),
+    ]  # fmt: skip
