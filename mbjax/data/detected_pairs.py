@@ -32,7 +32,9 @@ class SamplePairs:
         noise = detector_noise.DetectionNoise.load()
         self._records = []
         rows = 0
-        for source, motion_TxJx3, metres in _recordings(RecordReader(SAMPLE + "motion3d", split)):
+        reader = RecordReader(SAMPLE + "motion3d", split)
+        self._shards = reader.index()["shards"]
+        for source, motion_TxJx3, metres in _recordings(reader):
             for number, yaw in enumerate(_YAWS):
                 seen = np.asarray(_view(motion_TxJx3, np.radians(yaw), np.radians(_PITCH)))
                 pose, mm_per_unit = _in_image(seen, metres)
@@ -65,6 +67,10 @@ class SamplePairs:
                     "pose_mm": (pose.astype(np.float64) * mm_per_unit).astype(np.float32),
                 }
             )
+
+    def index(self) -> dict:
+        """As `RecordReader.index`: the shards are those of the motion that the pairs are made of."""
+        return {"records": len(self), "shards": self._shards}
 
     def __len__(self):
         return len(self._records)

@@ -26,3 +26,10 @@ def test_every_frame_is_there_and_nothing_changes_between_openings():
     for i in (0, len(first) - 1):
         np.testing.assert_array_equal(first[i]["keypoints"], second[i]["keypoints"])
     assert not np.array_equal(first[0]["keypoints"], SamplePairs("train")[0]["keypoints"])
+
+
+def test_pairs_have_an_index_as_the_data_of_a_run():
+    """Else no run on them can say what it was trained on."""
+    test, train = SamplePairs("test"), SamplePairs("train")
+    assert test.index() == SamplePairs("test").index() != train.index()
+    assert test.index()["records"] == len(test) and test.index()["shards"]
