@@ -69,7 +69,7 @@ class SamplePairs:
             )
 
     def index(self) -> dict:
-        """As `RecordReader.index`: the shards are those of the motion that the pairs are made of."""
+        """As `RecordReader.index`; the shards are those of the motion the pairs are made of."""
         return {"records": len(self), "shards": self._shards}
 
     def __len__(self):
