@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from mbjax.commands.output import say
+from mbjax.commands.output import json_argument, one_object, say
 from mbjax.experiments.ablation_suites import SUITES, Corpora
 
 
@@ -22,6 +22,7 @@ def add(command) -> None:
     sub.add_argument("--init", default="", help="the pretrained checkpoint (the sample's: tiny)")
     for field in dataclasses.fields(Corpora):
         sub.add_argument(f"--{field.name}", default="", metavar="DIR", help="a prepared corpus")
+    json_argument(sub)
 
 
 def _ablate(args):
@@ -32,9 +33,10 @@ def _ablate(args):
         raise ValueError("real corpora need --h36m DIR as well: it is what all arms are tested on")
     arms = tuple(arm for arm in args.arms.split(",") if arm)
     workdir = pathlib.Path(args.workdir or f"ablation/{args.suite}")
-    ablation.run(
-        args.suite, args.budget, workdir, args.seeds, arms, args.init, corpora,
-        args.finetune_budget, say,
-    )  # fmt: skip
-    print((workdir.expanduser() / "table.md").read_text())
-    print(f"in {workdir}/: table.md, table.csv, table.json, plot.png")
+    with one_object(args) as found:
+        found["rows"] = ablation.run(
+            args.suite, args.budget, workdir, args.seeds, arms, args.init, corpora,
+            args.finetune_budget, say,
+        )  # fmt: skip
+        print((workdir.expanduser() / "table.md").read_text())
+        print(f"in {workdir}/: table.md, table.csv, table.json, plot.png")

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from mbjax.commands import train
-from mbjax.commands.output import say
+from mbjax.commands.output import json_argument, one_object, say
 from mbjax.commands.parser import config_arguments, positive, positive_int
 
 
@@ -21,6 +21,7 @@ def add(command) -> None:
         help="a pretrained checkpoint to start from; the model takes its sizes",
     )  # fmt: skip
     sub.add_argument("--subjects", default="", metavar="A,B", help="only these folds (all)")
+    json_argument(sub)
 
     sub = command(
         "predict-action", _predict, "what a person does, along a recording of 2D keypoints"
@@ -65,7 +66,10 @@ def _cross_validate(args):
     if args.init:
         train.start_from(config, args)
     subjects = tuple(name for name in args.subjects.split(",") if name)
-    print(cross_validation.run(config, args.workdir, subjects, say))
+    with one_object(args) as found:
+        print(cross_validation.run(config, args.workdir, subjects, say))
+        file = pathlib.Path(args.workdir).expanduser() / "summary.json"
+        found.update(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _predict(args):

@@ -86,7 +86,7 @@ def test_help_lists_what_there_is(capsys):
 
     infer = text("infer")
     assert all(name in infer for name in layouts.LAYOUTS)
-    assert infer.count("mbjax infer --checkpoint") == 2 and "AlphaPose" in infer
+    assert infer.count("mbjax infer --checkpoint") >= 2 and "AlphaPose" in infer
     assert set(train.FINETUNED) == set(tasks.TASKS) - {"pretrain"}
     assert all(name in text("finetune") for name in train.FINETUNED)
     assert "--config.NAME=VALUE" in text("pretrain")

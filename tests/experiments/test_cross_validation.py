@@ -48,8 +48,8 @@ def test_every_subject_is_tested_by_a_network_without_them(gait, tmp_path, capsy
         config = json.loads((tmp_path / "w" / f"fold-{subject}" / "config.json").read_text())
         assert config["test_subjects"] == [subject] and config["classes"] == ["fast", "slow"]
     # Again: nothing is trained twice, and the result is the same.
-    assert main(arguments(gait, tmp_path / "w")) == 0
-    assert json.loads((tmp_path / "w" / "summary.json").read_text()) == summary
+    assert main(arguments(gait, tmp_path / "w", "--json")) == 0
+    assert json.loads(capsys.readouterr().out) == summary
 
 
 @pytest.mark.parametrize(
