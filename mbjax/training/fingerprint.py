@@ -47,7 +47,7 @@ class Fingerprints:
             name: f"{np.dtype(array.dtype).name}{list(array.shape)}".replace(" ", "")
             for name, array in self._named.items()
         }
-        self._values = {name: _begin(array) for name, array in self._named.items()}
+        self._values = _begun(self._named)
         self._named.clear()
 
     def fetch(self) -> dict[str, tuple[int, int]]:
@@ -78,17 +78,36 @@ def json_checksum(value: Mapping) -> str:
     return text_checksum(json.dumps(value, sort_keys=True))
 
 
-def _begin(array):
-    if not isinstance(array, jax.Array):
-        return of_numpy(np.asarray(array))
-    mesh = array.sharding.mesh if isinstance(array.sharding, NamedSharding) else None
-    return _on_devices(mesh)(array)
+def _begun(named):
+    """The values of all arrays: those of one mesh are one program."""
+    values, by_mesh = {}, {}
+    for name, array in named.items():
+        if isinstance(array, jax.Array):
+            mesh = array.sharding.mesh if isinstance(array.sharding, NamedSharding) else None
+            by_mesh.setdefault(mesh, {})[name] = array
+        else:
+            values[name] = of_numpy(np.asarray(array))
+    for mesh, arrays in by_mesh.items():
+        values.update(_run(mesh, arrays))
+    return values
+
+
+def _run(mesh, arrays):
+    if mesh is None or jax.process_count() == 1 or mesh.devices.flat[0].platform != "cpu":
+        return _on_devices(mesh)(arrays)
+    # CPUs run programs side by side: sums of two of them over the same processes can meet in
+    # different orders, and wait for one another for ever.
+    jax.block_until_ready(arrays)
+    return jax.block_until_ready(_on_devices(mesh)(arrays))
 
 
 @functools.cache
 def _on_devices(mesh):
     whole = NamedSharding(mesh, PartitionSpec()) if mesh is not None else None
-    return jax.jit(_of_jax, out_shardings=whole)
+    return jax.jit(
+        lambda arrays: {name: _of_jax(array) for name, array in arrays.items()},
+        out_shardings=whole,
+    )
 
 
 def _of_jax(array):
