@@ -92,10 +92,10 @@ def _refuse_if_alive(path, mine, say):
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         time.sleep(min(1.0, PATIENCE_S / 10))
-        now = _read(path)
-        if now is None:
+        if not path.exists():
             return
-        if now != theirs:
+        now = _read(path)
+        if now is not None and now != theirs:
             raise _in_use(path, now)
 
 

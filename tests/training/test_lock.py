@@ -1,5 +1,6 @@
 """One run, one folder."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -63,12 +64,23 @@ def test_a_lock_of_another_host_counts_while_it_changes(tmp_path, monkeypatch):
         pass
     assert "process 1 on elsewhere; watching" in said[0]
 
-    path.write_text(of_process(1, "elsewhere"))
-    beat = threading.Timer(0.1, path.write_text, [of_process(1, "elsewhere", beats=1)])
-    beat.start()
-    with pytest.raises(lock.FolderInUse, match="process 1 on elsewhere"), lock.held(tmp_path):
-        pass
-    beat.join()
+    done = threading.Event()
+
+    def beat():
+        for beats in itertools.count():
+            lock._write(path, json.loads(of_process(1, "elsewhere")), beats)
+            if done.wait(0.02):
+                return
+
+    beating = threading.Thread(target=beat)
+    lock._write(path, json.loads(of_process(1, "elsewhere")), 0)
+    beating.start()
+    try:
+        with pytest.raises(lock.FolderInUse, match="process 1 on elsewhere"), lock.held(tmp_path):
+            pass
+    finally:
+        done.set()
+        beating.join()
 
 
 def test_the_holder_shows_that_it_lives(tmp_path, monkeypatch):
