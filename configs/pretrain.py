@@ -21,6 +21,13 @@ between 50 and 80 % of the run:
     clean 2D              104.8    69.7    58.0    53.6    52.4   109.9
     with noise and masks  153.5   139.4    71.1    61.9    59.3   109.9
 
+The same since the attention form for CPUs, 8 minutes 15 seconds on two cores of an Intel Xeon with
+nothing else running and no compilation kept from before. The first 64 steps of both agree to four
+digits in `mbjax quickstart --steps 60`; later ones part, as runs do that differ in their last bits:
+
+    clean 2D              114.4    80.4    74.9    59.4    55.5   109.9
+    with noise and masks  159.4   144.5    84.4    65.4    61.2   109.9
+
 `tiny_long`, which is mbjax.load("tiny"), 4,000 steps (the first 1,500 under a schedule of 5,700),
 `mbjax evaluate --config configs/pretrain.py:tiny_long --checkpoint tiny`, 27 frames at 30 fps:
 40.9 with clean 2D (P-MPJPE 33.2), 42.9 with noise and masks.
