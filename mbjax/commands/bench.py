@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from mbjax.commands.output import say, silent
+from mbjax.commands.output import json_argument, say, silent
 from mbjax.commands.parser import config_arguments
 from mbjax.remarks import remark
 
@@ -35,14 +35,14 @@ def add(command) -> None:
     )
     sub.add_argument("--only", choices=("step", "input", "both"), help="one of the three parts")
     sub.add_argument("--peak-tflops", type=float, default=0, help="the device's peak, if unknown")
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
     sub = command("bench-body", _bench_body, "time and memory of the SMPL layer, folded and plain")
     sub.add_argument("--body", default="synthetic", help="or the folder of SMPL (%(default)s)")
     sub.add_argument("--batch-size", type=int, default=128, help="clips (%(default)s)")
     sub.add_argument("--frames", type=int, default=16, help="of a clip (%(default)s)")
     sub.add_argument("--steps", type=int, default=3, help="steps to time (%(default)s)")
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
 
 def _bench(args) -> int:

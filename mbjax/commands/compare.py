@@ -2,6 +2,7 @@
 
 import json
 
+from mbjax.commands.output import json_argument
 from mbjax.commands.parser import positive
 
 
@@ -15,7 +16,7 @@ def add(command) -> None:
         help="of the person, which errors in mm are for (%(default)s)",
     )  # fmt: skip
     sub.add_argument("--out", default="", metavar="FILE.npz", help="errors of every frame")
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
 
 def _compare(args):

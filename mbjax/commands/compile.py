@@ -5,7 +5,7 @@ The TPU compiler (libtpu) runs on any machine and knows each slice's chips, link
 
 import json
 
-from mbjax.commands.output import say, silent
+from mbjax.commands.output import json_argument, say, silent
 from mbjax.commands.parser import config_arguments, positive_int
 
 
@@ -36,7 +36,7 @@ def add(command) -> None:
         "--kernels", action="store_true",
         help="instead: schedules of the kernels of attention=fused, for --batch-size (4) clips",
     )  # fmt: skip
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
 
 def _compile(args) -> int:

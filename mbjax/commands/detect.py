@@ -1,10 +1,12 @@
 """The subcommand detect: 2D keypoints of videos; and detection as a part of infer."""
 
+import functools
 import pathlib
 import sys
 import time
 
 from mbjax.commands.output import say
+from mbjax.commands.parser import shard
 
 _EPILOG = """\
 each video gives DIR/NAME.npz: keypoints (pictures, persons, K, 3), layout, fps, times, image_size,
@@ -26,7 +28,7 @@ def add(command) -> None:
     sub.add_argument("--out", required=True, metavar="DIR", help="folder of the .npz files")
     detector_argument(sub)
     sub.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N",
+        "--shard", type=shard, default=(1, 1), metavar="I/N",
         help="only every N-th video, from the I-th: for N machines, each with its own I",
     )  # fmt: skip
 
@@ -37,15 +39,6 @@ def detector_argument(sub) -> None:
         help="blazepose, which comes with the package, or rtmlib, which is more accurate, slower, "
         "and downloads its nets (%(default)s)",
     )  # fmt: skip
-
-
-def _shard(text):
-    one, _, all_of_them = text.partition("/")
-    if not (one.isdigit() and all_of_them.isdigit() and 1 <= int(one) <= int(all_of_them)):
-        import argparse
-
-        raise argparse.ArgumentTypeError(f"{text!r} should read like 3/16")
-    return int(one), int(all_of_them)
 
 
 def _detect(args):
@@ -106,7 +99,11 @@ class Progress:
     """A line that is written over while a video is read, on a terminal; every 20 s elsewhere."""
 
     def __init__(self, path):
-        self._name = pathlib.Path(path).name
+        from tqdm import tqdm
+
+        self._describe = functools.partial(
+            tqdm.format_meter, prefix=pathlib.Path(path).name, unit=" pictures", ncols=79
+        )
         self._begun = self._told = time.monotonic()
         self._terminal = sys.stderr.isatty()
 
@@ -116,11 +113,7 @@ class Progress:
         if now - self._told < (0.5 if self._terminal else 20) and not (last and self._terminal):
             return
         self._told = now
-        rate = done / max(now - self._begun, 1e-9)
-        text = f"{self._name}: {done}" + (f" of {total}" if total else "") + " pictures"
-        text += f", {rate:.1f} a second"
-        if total:
-            text += f", {max(total - done, 0) / rate:.0f} s left"
+        text = self._describe(done, total, now - self._begun)
         end = "\n" if last or not self._terminal else ""
         start = "\r\x1b[K" if self._terminal else ""
         sys.stderr.write(start + text + end)

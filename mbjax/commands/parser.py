@@ -84,6 +84,14 @@ def _positive(kind, text, limit):
     return number
 
 
+def shard(text: str) -> tuple[int, int]:
+    """The type of an argument such as 3/16: the third of sixteen shares."""
+    one, _, all_of_them = text.partition("/")
+    if not (one.isdigit() and all_of_them.isdigit() and 1 <= int(one) <= int(all_of_them)):
+        raise argparse.ArgumentTypeError(f"{text!r} should read like 3/16")
+    return int(one), int(all_of_them)
+
+
 def config_arguments(parser: Parser, about: str, **settings) -> None:
     """--config and --print-config. about: the help of --config; settings: default or required.
 

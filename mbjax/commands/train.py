@@ -47,7 +47,7 @@ def add(command) -> None:
     sub.add_argument(
         "--out", default="", help="a folder for tables and pictures, if the task has any"
     )
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
     hosts.add_arguments(sub)
 
 

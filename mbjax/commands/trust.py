@@ -2,14 +2,14 @@
 
 import json
 
-from mbjax.commands.output import say, silent
+from mbjax.commands.output import json_argument, say, silent
 
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
     sub = command("verify", _verify, "read all of a run, checkpoint, weight file or dataset")
     sub.add_argument("path", help="work folder, a checkpoint, .bin, .safetensors, dataset folder")
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
     sub = command("replay", _replay, "train steps of a run again, and compare with its log")
     sub.add_argument(
@@ -20,7 +20,7 @@ def add(command) -> None:
         help="a checkpoint's step (the oldest that is kept)",
     )  # fmt: skip
     sub.add_argument("--steps", type=int, metavar="N", help="how many (to the end of the log)")
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
 
 def _verify(args):

@@ -63,7 +63,7 @@ def add(command) -> None:
         "--reference", metavar="DIR",
         help="a checkout of the release: compare with its own network; this runs its code",
     )  # fmt: skip
-    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    json_argument(sub)
 
 
 def _reading(sub):

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# File names that are taken for videos where keypoints could be meant too.
-ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif", ".ts")
+from mbjax.keypoints.formats.choose import VIDEO_ENDINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Video:
 def is_video(source) -> bool:
     """Whether a path is one of a video, by its ending."""
     return isinstance(source, (str, os.PathLike)) and (
-        pathlib.Path(source).suffix.lower() in ENDINGS
+        pathlib.Path(source).suffix.lower() in VIDEO_ENDINGS
     )
 
 
@@ -72,6 +71,25 @@ def quarter_turns(frame) -> int:
     return round(frame.rotation / 90) % 4
 
 
+def decoded(video: Video, notes: list[str] | None = None) -> Iterator:
+    """PyAV's frames of a video, not yet turned, as far as they can be decoded.
+
+    notes: gets a line where the file breaks off.
+    """
+    av = import_av()
+    count = 0
+    try:
+        with av.open(video.path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                yield frame
+                count += 1
+    except av.error.FFmpegError as error:
+        if notes is not None:
+            notes.append(f"{video.path} breaks off after {count} frames ({error.strerror})")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
     """One picture as it is shown. number: from 0; time: seconds from the first picture."""
@@ -84,26 +102,17 @@ class Picture:
 def pictures(video: Video, notes: list[str] | None = None) -> Iterator[Picture]:
     """All pictures of a video that can be decoded; one is in memory at a time.
 
-    notes: gets a line where the file breaks off. Pictures without a time of their own, or out of
-    order, get the mean rate's.
+    notes: as for `decoded`. Pictures without a time of their own, or out of order, get the mean
+    rate's.
     """
-    av = import_av()
     step = 1 / (video.fps or 30.0)
-    number, begin, before = 0, None, -step
-    try:
-        with av.open(video.path) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                time = frame.time
-                begin = time if begin is None else begin
-                time = before + step if time is None or begin is None else float(time - begin)
-                if time <= before:
-                    time = before + step
-                rgb = frame.to_ndarray(format="rgb24")
-                rgb = np.ascontiguousarray(np.rot90(rgb, quarter_turns(frame)))
-                yield Picture(number, time, rgb)
-                number, before = number + 1, time
-    except av.error.FFmpegError as error:
-        if notes is not None:
-            notes.append(f"{video.path} breaks off after {number} frames ({error.strerror})")
+    begin, before = None, -step
+    for number, frame in enumerate(decoded(video, notes)):
+        time = frame.time
+        begin = time if begin is None else begin
+        time = before + step if time is None or begin is None else float(time - begin)
+        if time <= before:
+            time = before + step
+        rgb = frame.to_ndarray(format="rgb24")
+        yield Picture(number, time, np.ascontiguousarray(np.rot90(rgb, quarter_turns(frame))))
+        before = time

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mbjax.atomic_files import written_beside
-from mbjax.detect.frames import Video, import_av, quarter_turns
+from mbjax.detect.frames import Video, decoded, import_av, quarter_turns
 from mbjax.pictures.scene import Scene
 from mbjax.pose.skeleton import JOINTS, LIMBS
 
@@ -80,20 +80,13 @@ def write(
 def _pictures(frames_F, video, size):
     """The video's picture at each of these frames, in this size; None where there is none."""
     left = len(frames_F)
-    if video is not None:
-        av = import_av()
-        try:
-            with av.open(video.path) as container:
-                stream = container.streams.video[0]
-                stream.thread_type = "AUTO"
-                for number, frame in enumerate(container.decode(stream)):
-                    if left and number >= frames_F[0]:
-                        yield _picture(frame, size)
-                        left -= 1
-                    if not left:
-                        return
-        except av.error.FFmpegError:
-            pass  # cut off or damaged: what came so far is used
+    # Cut off or damaged: what came so far is used.
+    for number, frame in enumerate(decoded(video) if video is not None else ()):
+        if left and number >= frames_F[0]:
+            yield _picture(frame, size)
+            left -= 1
+        if not left:
+            return
     for _ in range(left):
         yield None
 

@@ -37,11 +37,11 @@ FORMS = {
 }
 
 
-# What people give instead of what a detector found in it.
-_PICTURES = (
-    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".jpg", ".jpeg",
-    ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp",
+VIDEO_ENDINGS = (
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif", ".ts",
 )  # fmt: skip
+# What people give instead of what a detector found in it.
+_PICTURES = (*VIDEO_ENDINGS, ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def open_source(source) -> Found:
