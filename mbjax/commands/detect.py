@@ -5,7 +5,7 @@ import pathlib
 import sys
 import time
 
-from mbjax.commands.output import say
+from mbjax.commands.output import say, wrote
 from mbjax.commands.parser import shard
 
 _EPILOG = """\
@@ -72,18 +72,17 @@ def _detect(args):
     return int(failed > 0)
 
 
-def keypoints_of(path, detector, folder):
-    """For infer: the keypoints of a video, written into its folder too."""
+def keypoints_of(path, detector, folder, found):
+    """For infer: the keypoints of a video, written into its folder too. found: for --json."""
     from mbjax.detect import video
-    from mbjax.motion import earlier_run
 
-    found = video.detect(path, detector, Progress(path))
+    detected = video.detect(path, detector, Progress(path))
     out = pathlib.Path(folder).expanduser() / "keypoints.npz"
-    video.write(found, out)
-    say(describe(found))
-    say(f"wrote {out}: --keypoints {out} detects no second time")
-    earlier_run.also(out.parent, out.name)
-    return found.keypoints
+    video.write(detected, out)
+    say(describe(detected))
+    wrote(out, found)
+    say(f"  --keypoints {out} detects no second time")
+    return detected.keypoints
 
 
 def describe(found) -> str:

@@ -2,10 +2,9 @@
 
 import dataclasses
 import sys
-import time
 
 from mbjax.commands.detect import detector_argument, keypoints_of
-from mbjax.commands.output import json_argument, one_object
+from mbjax.commands.output import json_argument, one_object, wrote
 from mbjax.commands.parser import positive, positive_int
 
 _EPILOG = """\
@@ -130,12 +129,9 @@ class _Pictures:
 def _infer(args):
     from mbjax.atomic_files import output_folder
 
-    with output_folder(args.out) as folder, one_object(args) as found:
-        begun = time.time()
+    with output_folder(args.out), one_object(args) as found:
         status = _infer_into_folder(args, found)
-        # Clocks of file systems are coarse.
-        made = (p for p in folder.glob("[!.]*") if p.stat().st_mtime > begun - 2)
-        found["written"] = sorted(map(str, made))
+        found["written"] = sorted(found["written"])
         return status
 
 
@@ -143,26 +139,18 @@ def _infer_into_folder(args, found):
     from mbjax.body import smpl
     from mbjax.commands import infer_body, infer_mesh
     from mbjax.convert import load as loading
-    from mbjax.keypoints import read as keypoint_files
     from mbjax.lifting import lift as infer
     from mbjax.models.mesh import MeshNet, RefineNet
     from mbjax.motion import files as motion_files
     from mbjax.motion import world
-    from mbjax.motion.rig import RIGS
 
-    if args.keypoints is None and args.video is None:
-        raise ValueError("give --video FILE to detect in, or --keypoints FILE of another detector")
-    if args.rig not in RIGS:
-        raise ValueError(f"--rig {args.rig}: known are {', '.join(RIGS)}")
+    _check_choices(args)
     # Mistakes in the keypoints are told before the model is loaded.
     pictures = _open_video(args)
     size = args.image_size or args.pixel
     if size is None and pictures.video:
         size = pictures.video.size
-    if args.keypoints is None:
-        keypoints = keypoints_of(args.video, args.detector, args.out)
-    else:
-        keypoints = keypoint_files.read(args.keypoints, args.layout, size)
+    keypoints = _keypoints(args, size, found)
     intrinsics = _intrinsics(args, size)
     _fit_video(pictures, keypoints)
     fps = args.fps or keypoints.fps or (pictures.video.fps if pictures.video else None)
@@ -183,6 +171,45 @@ def _infer_into_folder(args, found):
         motion, args.out, rig_names=args.rig, in_world=in_world,
         frames=pictures.video.frames if pictures.video else None,
     )  # fmt: skip
+    _describe(motion, in_world, found)
+    # The files are there before anything is drawn, and stay if drawing fails.
+    for path in paths:
+        wrote(path, found)
+    folder = paths[0].parent
+    if pictures.kind != "none":
+        _draw_angles(in_world, motion, folder, found)
+        _draw(pictures, motion, folder, found, asked=args.picture is not None)
+    if body:
+        infer_body.run(body, in_world, folder, args.obj, found)
+    if pictures.problem:
+        word = "error" if pictures.failed else "note"
+        print(f"mbjax infer: {word}: {pictures.problem}; all else is written", file=sys.stderr)
+    return int(pictures.failed)
+
+
+def _check_choices(args):
+    from mbjax.motion.rig import RIGS
+
+    if args.keypoints is None and args.video is None:
+        raise ValueError("give --video FILE to detect in, or --keypoints FILE of another detector")
+    if args.rig not in RIGS:
+        raise ValueError(f"--rig {args.rig}: known are {', '.join(RIGS)}")
+
+
+def _keypoints(args, size, found):
+    """Of the file, or detected in the video."""
+    from mbjax.keypoints import read as keypoint_files
+
+    if args.keypoints is None:
+        return keypoints_of(args.video, args.detector, args.out, found)
+    return keypoint_files.read(args.keypoints, args.layout, size)
+
+
+def _describe(motion, in_world, found):
+    """Prints what was lifted, and puts it into `found` for --json."""
+    from mbjax.motion.files import DEFAULT_FPS
+
+    notes = list(dict.fromkeys((*motion.notes, *in_world.notes)))
     found.update(
         source=motion.source, layout=motion.layout, unit=motion.unit, fps=motion.fps,
         persons=[
@@ -192,7 +219,7 @@ def _infer_into_folder(args, found):
             }
             for one in motion
         ],
-        notes=list(dict.fromkeys((*motion.notes, *in_world.notes))),
+        notes=notes,
     )  # fmt: skip
     root = "root at the origin" if motion.root_relative else "root moving"
     root = "before the camera" if motion.placed else root
@@ -203,26 +230,13 @@ def _infer_into_folder(args, found):
         print(f"  person {one.person}: {len(one.frames_T)} frames, {first} to {last}{filled}")
     if motion.fps is None:
         print(
-            f"  frame rate not known: {motion_files.DEFAULT_FPS:g} in TRC, BVH, GLB and pictures, "
+            f"  frame rate not known: {DEFAULT_FPS:g} in TRC, BVH, GLB and pictures, "
             "no times elsewhere; --fps says it"
         )
-    for note in dict.fromkeys((*motion.notes, *in_world.notes)):
+    for note in notes:
         print(f"  {note}")
     for one, placed in zip(motion, in_world.persons, strict=True):
         _print_skeleton(one, placed)
-    # The files are there before anything is drawn, and stay if drawing fails.
-    for path in paths:
-        print(f"wrote {path}")
-    sys.stdout.flush()
-    if pictures.kind != "none":
-        _draw_angles(in_world, motion, paths[0].parent)
-        _draw(pictures, motion, paths[0].parent, asked=args.picture is not None)
-    if body:
-        infer_body.run(body, in_world, paths[0].parent, args.obj)
-    if pictures.problem:
-        word = "error" if pictures.failed else "note"
-        print(f"mbjax infer: {word}: {pictures.problem}; all else is written", file=sys.stderr)
-    return int(pictures.failed)
 
 
 def _open_video(args):
@@ -261,22 +275,23 @@ def _fit_video(pictures, keypoints):
         pictures.video, pictures.failed = None, True
 
 
-def _draw_angles(in_world, motion, folder):
+def _draw_angles(in_world, motion, folder, found):
     from mbjax.motion import earlier_run
     from mbjax.pictures import angle_curves
 
-    angle_curves.draw(in_world, folder / "motion_angles.png", motion.fps)
-    earlier_run.also(folder, "motion_angles.png")
-    print(f"wrote {folder / 'motion_angles.png'}", flush=True)
+    path = folder / "motion_angles.png"
+    angle_curves.draw(in_world, path, motion.fps)
+    earlier_run.also(folder, path.name)
+    wrote(path, found)
 
 
-def _draw(pictures, motion, folder, asked):
+def _draw(pictures, motion, folder, found, asked):
     from mbjax.motion import earlier_run
     from mbjax.pictures import of_motion
 
     page = of_motion.page(motion, folder, video=pictures.video)
     earlier_run.also(folder, page.name)
-    print(f"wrote {page}", flush=True)
+    wrote(page, found)
     try:
         path, missing = of_motion.draw(motion, folder, pictures.kind, pictures.video)
     except ImportError as error:
@@ -284,7 +299,7 @@ def _draw(pictures, motion, folder, asked):
             pictures.problem, pictures.failed = f"motion.mp4 is not drawn: {error}", asked
         return
     earlier_run.also(folder, path.name)
-    print(f"wrote {path}", flush=True)
+    wrote(path, found)
     if missing:
         print(f"  the video ends before the keypoints: {missing} frames drawn without it")
 

@@ -4,6 +4,7 @@ import pathlib
 
 from mbjax.body import fit
 from mbjax.body.smpl import Smpl
+from mbjax.commands.output import wrote
 from mbjax.motion import body_files, earlier_run
 from mbjax.motion.body_motion import BodyMotion
 from mbjax.motion.world import World
@@ -12,24 +13,36 @@ from mbjax.motion.world import World
 _FAR_MM = 40
 
 
-def run(body: Smpl, in_world: World, folder: pathlib.Path, obj: bool) -> None:
-    """Writes smpl.npz (AMASS's layout) and body.glb per person; obj: also an OBJ of every frame."""
+def run(body: Smpl, in_world: World, folder: pathlib.Path, obj: bool, found: dict) -> None:
+    """Writes smpl.npz (AMASS's layout) and body.glb per person; obj: also an OBJ of every frame.
+
+    found: for --json.
+    """
     for note in body.notes:
         print(f"  {note}")
     for one in in_world.persons:
         tail = "" if len(in_world.persons) == 1 else f"_person{one.person}"
-        found = fit.fit(body, one.body_TxJx3 * [1.0, -1.0, -1.0])
+        fitted = fit.fit(body, one.body_TxJx3 * [1.0, -1.0, -1.0])
         motion = BodyMotion(
-            one.person, one.frames_T, found.pose_Tx72, found.betas_S, found.trans_Tx3
+            one.person, one.frames_T, fitted.pose_Tx72, fitted.betas_S, fitted.trans_Tx3
         )
-        error = float(found.error_mm_T.mean())
+        error = float(fitted.error_mm_T.mean())
         far = "; its proportions are not this body's" if error > _FAR_MM else ""
         print(f"  person {one.person}: body {body.where} is {error:.0f} mm from the joints{far}")
-        body_files.amass(motion, body, folder / f"smpl{tail}.npz", in_world.fps)
-        body_files.glb(motion, body, folder / f"body{tail}.glb", in_world.fps)
-        for file in (f"smpl{tail}.npz", f"body{tail}.glb"):
-            earlier_run.also(folder, file)
-            print(f"wrote {folder / file}", flush=True)
-        if obj:
-            paths = body_files.obj(motion, body, folder / f"obj{tail}")
-            print(f"wrote {len(paths)} files to {folder / f'obj{tail}'}", flush=True)
+        for path in write(motion, body, folder, tail, in_world.fps, obj, found):
+            earlier_run.also(folder, path.name)
+
+
+def write(motion: BodyMotion, body: Smpl, folder, tail: str, fps: float, obj: bool, found: dict):
+    """The files of one body, of names that end in `tail`; returns smpl.npz and body.glb.
+
+    obj: also an OBJ of every frame. found: for --json.
+    """
+    paths = folder / f"smpl{tail}.npz", folder / f"body{tail}.glb"
+    for path, of_kind in zip(paths, (body_files.amass, body_files.glb), strict=True):
+        of_kind(motion, body, path, fps)
+        wrote(path, found)
+    if obj:
+        count = len(body_files.obj(motion, body, folder / f"obj{tail}"))
+        wrote(folder / f"obj{tail}", found, f"{count} files to ")
+    return paths

@@ -6,9 +6,10 @@ import sys
 import numpy as np
 
 from mbjax.body import smpl
+from mbjax.commands import infer_body
+from mbjax.commands.output import wrote
 from mbjax.lifting import mesh as body_motion
 from mbjax.lifting.prepare import clips_of
-from mbjax.motion import body_files as body_motion_files
 from mbjax.motion.files import DEFAULT_FPS
 from mbjax.pictures import bodies as draw_mesh
 
@@ -46,16 +47,10 @@ def run(args, keypoints, fps, model, found: dict) -> int:
     for one in motions:
         tail = "" if len(motions) == 1 else f"_person{one.person}"
         print(f"  person {one.person}: {len(one.frames_T)} frames")
-        body_motion_files.amass(one, body, folder / f"smpl{tail}.npz", rate)
-        body_motion_files.glb(one, body, folder / f"body{tail}.glb", rate)
-        print(f"wrote {folder / f'smpl{tail}.npz'}")
-        print(f"wrote {folder / f'body{tail}.glb'}", flush=True)
-        if args.obj:
-            paths = body_motion_files.obj(one, body, folder / f"obj{tail}")
-            print(f"wrote {len(paths)} files to {folder / f'obj{tail}'}", flush=True)
+        infer_body.write(one, body, folder, tail, rate, args.obj, found)
     if args.picture != "none":
         one = max(motions, key=lambda one: len(one.frames_T))
-        print(f"wrote {draw(one, body, folder, args.picture or 'mp4', rate)}")
+        wrote(draw(one, body, folder, args.picture or "mp4", rate), found)
     return 0
 
 

@@ -14,6 +14,15 @@ def silent(text: str) -> None:
     """Where one JSON object is all that is to be read."""
 
 
+def wrote(path, found: dict, what: str = "") -> None:
+    """Prints that a file was written, at once, and lists it for --json.
+
+    what: instead of the path alone, 'N files to '.
+    """
+    say(f"wrote {what}{path}")
+    found.setdefault("written", []).append(str(path))
+
+
 def json_argument(parser) -> None:
     """--json; `one_object` does what it says."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
