@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import importlib.util
 import inspect
-import json
 import pathlib
 import re
 import traceback
@@ -18,6 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mbjax.remarks import remark
+from mbjax.safe_files import json_files
 
 RUN_FILE = "config.json"  # in a work folder
 
@@ -54,14 +54,22 @@ def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
     if file is None or not path.is_dir():
         raise ConfigError(f"{checkpoint} is not the work folder of a run: give --config")
     try:
-        base = ConfigDict(_with_tuples(json.loads(file.read_text(encoding="utf-8"))))
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(f"{file} is not the config of a run: give --config") from None
+        base = read_run_file(file)
+    except ConfigError as error:
+        raise ConfigError(f"{error}: give --config") from None
     values = flags.FlagValues()
     _check_names(base, overrides)
     arguments = ["mbjax", *overrides]
     config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=arguments)
     return _overridden(values, arguments)
+
+
+def read_run_file(file: pathlib.Path) -> ConfigDict:
+    """The config that a run wrote into its work folder; ConfigError where it is damaged."""
+    try:
+        return ConfigDict(_with_tuples(json_files.read_object(file)))
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(f"{file} is not the config of a run") from None
 
 
 def _with_tuples(value):

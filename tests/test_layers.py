@@ -44,8 +44,8 @@ def test_torch_only_where_weights_are_read_and_in_the_twin():
 
 # From the ground up: a room imports itself and rooms that stand before it.
 ROOMS = (
-    "mbjax.huge_pages", "mbjax.remarks", "mbjax.configuration", "mbjax.atomic_files",
-    "mbjax.safe_pickle", "mbjax.safe_files", "mbjax.pose", "mbjax.devices",
+    "mbjax.huge_pages", "mbjax.remarks", "mbjax.atomic_files",
+    "mbjax.safe_pickle", "mbjax.safe_files", "mbjax.configuration", "mbjax.pose", "mbjax.devices",
     "mbjax.body", "mbjax.models", "mbjax.keypoints", "mbjax.detect",
     "mbjax.motion", "mbjax.data", "mbjax.lifting",
     "mbjax.pictures", "mbjax.training", "mbjax.convert", "mbjax.tasks", "mbjax.experiments",

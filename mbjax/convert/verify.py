@@ -4,7 +4,6 @@ Everything is read, and held against the checksums that it carries.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Callable
@@ -77,7 +76,7 @@ def _checkpoint(folder) -> str:
         _, arrays = checkpoint.read(folder, checkpoint.ARRAYS)
     if folder.name.isdigit() and meta["step"] != int(folder.name):
         raise ValueError(f"it is a copy of step {meta['step']}")
-    count = len(list(checkpoint.leaves(arrays)))
+    count = len(checkpoint.leaves(arrays))
     if not checkpoint.is_signed(meta):
         return f"{folder}: {count} arrays can be read; saved before there were checksums"
     return f"{folder}: {count} arrays and meta are what was saved"
@@ -108,7 +107,6 @@ def _log(folder) -> str:
     rows = read_metrics(folder)
     if len(rows) < lines:
         raise ValueError(f"{lines - len(rows)} of {lines} lines are no lines of a log")
-    json.dumps(rows)
     return f"{folder / METRICS_FILE}: {lines} lines"
 
 

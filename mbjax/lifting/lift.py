@@ -18,10 +18,7 @@ from mbjax.lifting.prepare import clips_of
 from mbjax.models.trained_on import trained_on
 from mbjax.motion.motion import Motion, stature
 from mbjax.motion.one_skeleton import of_steady_size
-
-# What is taken where intrinsics are given and these are not.
-ASSUMED_HEIGHT = 1.70
-ASSUMED_FPS = 30.0
+from mbjax.motion.world import ASSUMED_HEIGHT, DEFAULT_FPS
 
 
 def lift(
@@ -98,7 +95,7 @@ def lift(
             height = ASSUMED_HEIGHT
             notes.append(f"height not given: {height:.2f} m assumed, which all distances go by")
         if not fps:
-            notes.append(f"frame rate not given: {ASSUMED_FPS:g} assumed to smooth the path")
+            notes.append(f"frame rate not given: {DEFAULT_FPS:g} assumed to smooth the path")
     # Else the head is at the top of the head, derived where the layout has none.
     head_height = LAYOUTS[source.layout].head_height if reference_compat else 1.0
     persons = []
@@ -150,10 +147,10 @@ def _in_unit(clip, pose_TxJx3, view, height, head_height, fps, root_relative):
     if height:
         if view.intrinsics:
             # How near the person is, is to show in where they stand and not in how large they are.
-            pose_TxJx3 = of_steady_size(pose_TxJx3, fps or ASSUMED_FPS)
+            pose_TxJx3 = of_steady_size(pose_TxJx3, fps or DEFAULT_FPS)
         pose_TxJx3 = pose_TxJx3 * (height / stature(pose_TxJx3, head_height))
         if view.intrinsics:
-            pose_TxJx3 = _place(clip, pose_TxJx3, view.intrinsics, fps or ASSUMED_FPS)
+            pose_TxJx3 = _place(clip, pose_TxJx3, view.intrinsics, fps or DEFAULT_FPS)
     elif view.pixel:
         pose_TxJx3 = pose_TxJx3 / clip.units_per_pixel
         if not root_relative:

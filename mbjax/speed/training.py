@@ -82,11 +82,8 @@ class _Bench:
         source = OneSource(config, frames=frames)
         self.network = DSTformerConfig(**config.model)
         self.sharding = sharding.batch_sharding(mesh)
-        self.name, self.folder, self.loaders = (
-            source.name,
-            source.folder,
-            {source.name: source.load},
-        )
+        self.name, self.folder = source.name, source.folder
+        self.loaders = {source.name: source.load}
         rows = len(sharding.local_rows(self.sharding, config.batch_size))
         self.rows = source.rows(rows)
         self.clips, self.frames = clips_and_frames(source.batch_shapes(config.batch_size))

@@ -215,11 +215,8 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
     if (path / "params").exists():
         return path.resolve()
     folder = path if path.name == FOLDER else path / FOLDER
-    steps = (
-        sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
-        if (folder.is_dir())
-        else []
-    )
+    there = folder.iterdir() if folder.is_dir() else ()
+    steps = sorted(int(p.name) for p in there if p.name.isdigit())
     if which != "latest" and steps:
         if str(which) not in map(str, steps):
             there = ", ".join(map(str, steps))

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from mbjax.atomic_files import written_beside
 from mbjax.configuration import RUN_FILE
+from mbjax.safe_files import json_files
 
 
 def extend(workdir: str | pathlib.Path, config: ConfigDict) -> None:
@@ -23,7 +24,7 @@ def extend(workdir: str | pathlib.Path, config: ConfigDict) -> None:
     file = pathlib.Path(workdir).expanduser() / RUN_FILE
     if not file.is_file():
         raise ValueError(f"there is no run in {workdir} to extend")
-    settings = json.loads(file.read_text(encoding="utf-8"))
+    settings = json_files.read_object(file)
     if settings["epochs"] >= config.epochs:
         raise ValueError(
             f"the run in {workdir} has {settings['epochs']} epochs; to extend it, give more: "

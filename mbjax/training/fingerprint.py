@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from mbjax.devices import sharding
+
 _STRIDE = 0x9E3779B1
 _BLOCK = 1 << 16  # entries that numpy mixes at a time: they stay in the cache
 
@@ -93,7 +95,7 @@ def _begun(named):
 
 
 def _run(mesh, arrays):
-    if mesh is None or jax.process_count() == 1 or mesh.devices.flat[0].platform != "cpu":
+    if mesh is None or jax.process_count() == 1 or sharding.platform_of(mesh) != "cpu":
         return _on_devices(mesh)(arrays)
     # CPUs run programs side by side: sums of two of them over the same processes can meet in
     # different orders, and wait for one another for ever.

@@ -1,15 +1,14 @@
 """Trains steps of a run again and compares them with what the run logged and saved."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from mbjax.configuration import read_run_file
 from mbjax.data.feed import device_batches
 from mbjax.devices import sharding
-from mbjax.safe_files import json_files
 from mbjax.training import checkpoint, workdir
 from mbjax.training.run_log import read_metrics
 from mbjax.training.session import Session, layout
@@ -148,4 +147,4 @@ def config_of(run: str | pathlib.Path) -> ConfigDict:
     path = workdir.folder(run) / workdir.CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{run} is not the work folder of a run: {path} is not there")
-    return ConfigDict(json.loads(json.dumps(json_files.read_object(path))))
+    return read_run_file(path)

@@ -186,7 +186,13 @@ class Session:
         It is written a step later, and last at the end; see `write_log`.
         """
         if self.finished or self._due("log_every", self.done + 1):
+            self._prints_now()
+
+    def _prints_now(self) -> Fingerprints:
+        """Those of the parameters after this step, begun once."""
+        if self._prints_step != self.done:
             self._prints, self._prints_step = Fingerprints(self._state["params"]), self.done
+        return self._prints
 
     def check_losses(self, keep_last: int = 0) -> None:
         """Fetches metrics of pending steps but the newest; stops where one is not finite."""
@@ -234,7 +240,7 @@ class Session:
     def evaluate(self) -> dict:
         """The task's evaluation of the state, into the log."""
         self.check_losses()
-        for name in Fingerprints(self._state["params"]).broken():
+        for name in self._prints_now().broken():
             raise self._diverged(f"{name} holds NaN or infinite values after step {self.done}")
         self.metrics = self._run.task.evaluate(self._run.graphdef, self._state, self._run.mesh)
         self.log.write("evaluate", self.done, self.metrics)

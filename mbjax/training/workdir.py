@@ -12,10 +12,11 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from mbjax.atomic_files import written_beside
+from mbjax.configuration import RUN_FILE
 from mbjax.safe_files import json_files
 from mbjax.training.checkpoint import FOLDER, read_meta
 
-CONFIG, DATA = "config.json", "data.json"
+CONFIG, DATA = RUN_FILE, "data.json"
 
 # Settings that may change between two starts of one run without making it another.
 _FREE_SETTINGS = (
@@ -91,10 +92,10 @@ def _read(path) -> dict | None:
 
 
 def _config_of_checkpoints(workdir) -> dict | None:
-    for path in sorted((workdir / FOLDER).iterdir(), key=lambda path: path.name, reverse=True):
-        if path.name.isdigit():
-            with contextlib.suppress(Exception):  # whatever a damaged one makes Orbax raise
-                return read_meta(epath.Path(path)).get("config") or None
+    folders = [path for path in (workdir / FOLDER).iterdir() if path.name.isdigit()]
+    for path in sorted(folders, key=lambda path: int(path.name), reverse=True):
+        with contextlib.suppress(Exception):  # whatever a damaged one makes Orbax raise
+            return read_meta(epath.Path(path)).get("config") or None
     return None
 
 

@@ -110,6 +110,15 @@ def detectron_npz(folder):
 # --- weights and runs -----------------------------------------------------------------------------
 
 
+def _tiny_network(**options):
+    import dataclasses
+
+    from tests.recipes import weights
+
+    config = dataclasses.replace(weights.TINY, dim_feat=4, dim_rep=4, depth=1, maxlen=3)
+    return weights.source(config, **options)
+
+
 def _weights(path):
     from mbjax.convert import read
 
@@ -118,37 +127,25 @@ def _weights(path):
 
 @reader
 def torch_weights(folder):
-    import dataclasses
-
     from mbjax.convert import write
-    from tests.recipes import weights
 
-    config = dataclasses.replace(weights.TINY, dim_feat=4, dim_rep=4, depth=1, maxlen=3)
-    write.to_file(weights.source(config), folder / "a.bin")
+    write.to_file(_tiny_network(), folder / "a.bin")
     return _weights(folder / "a.bin")
 
 
 @reader
 def safetensors_weights(folder):
-    import dataclasses
-
     from mbjax.convert import write
-    from tests.recipes import weights
 
-    config = dataclasses.replace(weights.TINY, dim_feat=4, dim_rep=4, depth=1, maxlen=3)
-    write.to_file(weights.source(config, optimizer=False), folder / "a.safetensors")
+    write.to_file(_tiny_network(optimizer=False), folder / "a.safetensors")
     return _weights(folder / "a.safetensors")
 
 
 @reader
 def checkpoint(folder):
-    import dataclasses
-
     from mbjax.convert import write
-    from tests.recipes import weights
 
-    config = dataclasses.replace(weights.TINY, dim_feat=4, dim_rep=4, depth=1, maxlen=3)
-    write.to_folder(weights.source(config), folder / "run")
+    write.to_folder(_tiny_network(), folder / "run")
     return _weights(folder / "run")
 
 
