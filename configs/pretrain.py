@@ -37,7 +37,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-VARIANTS = ("mb", "mb_lite", "tiny", "tiny_long")
+VARIANTS = ("mb", "mb_lite", "tiny", "tiny_long", "tiny_people")
 
 
 def _source(kind, noise, **changes):
@@ -84,7 +84,8 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
         }
     )
 
-    # Changes of 3D clips before they are projected. yaw, pitch: half ranges in degrees.
+    # Changes of 3D clips before they are projected. yaw, pitch: half ranges in degrees; near, far:
+    # of the camera, in metres.
     config.augment = ConfigDict(
         {
             "mirror": True,
@@ -93,6 +94,8 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "pitch": 0.0,
             "scale_low": 0.0,
             "scale_high": 0.0,  # 0: the clip's own scale
+            "near": 0.0,
+            "far": 0.0,  # 0: seen from afar, as the release does
         }
     )
     # Corruption: the table of 2D detection noise ('' for the release's), shares that are masked.
@@ -116,15 +119,18 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "frame_step": 1,
             "yaws": (0.0,),
             "pitches": (0.0,),
+            "distance": 0.0,  # of the camera, in metres; 0: far away
             "flip": True,  # the mean of the clip's prediction and its mirror image's
             "batch_size": 64,
         }
     )
 
-    if variant in ("tiny", "tiny_long"):
+    if variant.startswith("tiny"):
         _tiny(config)
-    if variant == "tiny_long":
+    if variant in ("tiny_long", "tiny_people"):
         _tiny_long(config)
+    if variant == "tiny_people":
+        _tiny_people(config)
     return config
 
 
@@ -181,3 +187,31 @@ def _tiny_long(config):
     config.ramp_begin, config.ramp_end = 0.4, 0.7
     config.log_every, config.save_every, config.evaluate_every = "100 steps", "5 %", "10 %"
     config.evaluation.update(frames=27, frame_step=2, batch_size=64)
+
+
+def _tiny_people(config):
+    """The same network on several people's motion, seen by cameras that stand near."""
+    sample = config.sources.motion.dir
+
+    def of_both(people, rows, **clips):
+        return {
+            f"{name}_{rows}": _source("3d", noise=True, dir=dir, **clips, **steps)
+            for name, dir, steps in (
+                ("people", "", people), ("sample", sample, {"steps_per_epoch": 15})
+            )
+        }  # fmt: skip
+
+    config.sources = ConfigDict(
+        {
+            **of_both({"steps_per_epoch": 85}, "7fps", frames=9, frame_step=8),
+            **of_both(
+                {"steps_per_epoch": 85}, "30fps", frames=27, frame_step=2, from_epoch=16,
+                batch_size=16,
+            ),
+        }
+    )  # fmt: skip
+    config.pass_order = tuple(config.sources)
+    config.augment.update(bone_std=0.08, pitch=25.0, near=2.5, far=15.0)
+    config.epochs = 32
+    config.ramp_begin, config.ramp_end = 0.4, 0.6
+    config.evaluation.dir = ""

@@ -23,6 +23,7 @@ CORPORA = {
     "clips": "data_prep.corpora.clips:Clips",
     "h36m": "data_prep.corpora.h36m:H36m",
     "instavariety": "data_prep.corpora.instavariety:Instavariety",
+    "joints": "data_prep.corpora.joints:Joints",
     "mesh_coco": "data_prep.corpora.meshes:MeshCoco",
     "mesh_h36m": "data_prep.corpora.meshes:MeshH36m",
     "mesh_own": "data_prep.corpora.meshes:MeshOwn",

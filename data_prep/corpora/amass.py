@@ -25,6 +25,7 @@ import pathlib
 import numpy as np
 
 from data_prep import corpus, features, windows
+from data_prep.mocap import UNITS_PER_METRE
 from data_prep.resampling import interpolate, positions
 from mbjax.body.files import read_smplh
 from mbjax.body.model import RegressedJoints
@@ -36,13 +37,6 @@ CLIP, STRIDE = 243, 81  # 4 s; in training two thirds are shared with the next c
 REGRESSOR = "J_regressor_h36m_correct.npy"
 
 _ADVICE = "download the extended SMPL+H model from mano.is.tue.mpg.de"
-
-# Metres to the unit that image-normalised poses (Human3.6M: half the image's width) live in. The
-# release gives the number without a reason; inferred: under weak perspective a metre at depth Z is
-# 2 f / (w Z) of that unit, and with Human3.6M's cameras (f 1145 px, w 1000 px) 0.298 is a person
-# 7.7 m away. Human3.6M's own actors, 3 to 8 m away, measure 0.3 to 0.75 per metre, so bodies come
-# out as small as the smallest there and moving ones stay inside the image for longer.
-UNITS_PER_METRE = 0.298
 
 # The test split by AMASS's own recommendation, under the names of its older and newer archives.
 # Its validation part (HumanEva, MPI_HDM05, SFU, MPI_mosh) trains here, as nothing else uses it.

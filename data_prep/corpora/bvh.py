@@ -15,17 +15,15 @@ along an axis of the first node.
 """
 
 import dataclasses
-import fnmatch
 import pathlib
 
 import numpy as np
 
-from data_prep import corpus, features
+from data_prep import corpus, features, mocap
 from data_prep.resampling import resample
-from data_prep.windows import cut_source
 from mbjax.motion import rig
 from mbjax.motion.bvh_reader import read_bvh
-from mbjax.pose.skeleton import JOINTS, ROOT
+from mbjax.pose.skeleton import JOINTS
 from mbjax.safe_files import json_files
 
 CMU = {
@@ -66,9 +64,6 @@ def _of_rig(names) -> dict:
 NAMINGS = {"cmu": CMU, "mbjax": _of_rig(rig.RIGS["plain"])}
 NAMINGS |= {name: _of_rig(rig.RIGS[name]) for name in ("mixamo", "blender", "vrm")}
 
-# Normalised units of a metre: the release's for AMASS, with which a person is about half a unit
-# tall and walks some metres within [-1, 1].
-UNITS_PER_METRE = 0.298
 # Frames a second of a recording; a slower one would be mostly made up.
 _SLOWEST, _FASTEST = 5, 10_000
 
@@ -106,10 +101,11 @@ class Bvh(corpus.Corpus):
     @classmethod
     def source_files(cls, raw, options):
         read_naming(options.naming)  # a broken one stops everything, before it starts
-        patterns = [pattern for pattern in options.test.split(",") if pattern]
         sources = corpus.found(raw, "**/*.[bB][vV][hH]", "train")
         return [
-            dataclasses.replace(source, split="test") if _matches(source.name, patterns) else source
+            dataclasses.replace(source, split="test")
+            if mocap.matches(source.name, options.test)
+            else source
             for source in sources
         ]
 
@@ -121,33 +117,8 @@ class Bvh(corpus.Corpus):
     def records(cls, source, options, report):
         pose_TxJx3 = read_motion(source.path, options, report)
         report.read(len(pose_TxJx3), options.fps)
-        evaluate = source.split == "test"
-        stride = options.frames if evaluate else options.stride
         name = source.name.rsplit(".", 1)[0]
-        clips = cut_source(name, len(pose_TxJx3), options.frames, stride, cover=evaluate)
-        for clip in clips:
-            pose = pose_TxJx3[clip.rows_T] * UNITS_PER_METRE
-            # Where in the room it happened says nothing; how it moves through the clip does.
-            centre_3 = pose[:, ROOT].mean(axis=0) * [1, 0, 1]
-            yield (
-                f"{clip.first_frame:08d}",
-                {
-                    "pose": (pose - centre_3).astype(np.float32),
-                    "metres_per_unit": 1 / UNITS_PER_METRE,
-                    "source": name,
-                    "first_frame": clip.first_frame,
-                    "fps": options.fps,
-                },
-            )
-
-
-def _matches(name, patterns):
-    stem = name.rsplit(".", 1)[0]
-    return any(
-        fnmatch.fnmatch(text, pattern)
-        for pattern in patterns
-        for text in (name, stem, stem.rsplit("/", 1)[-1])
-    )
+        yield from mocap.clips(pose_TxJx3, name, options, cover=source.split == "test")
 
 
 def read_motion(path, options, report) -> np.ndarray:
@@ -171,7 +142,7 @@ def read_motion(path, options, report) -> np.ndarray:
     pose_TxJx3 = joints_of(motion, naming["joints"])
     pose_TxJx3 *= options.metres_per_unit or naming["metres_per_unit"]
     if options.repair:
-        pose_TxJx3, jumps = over_jumps(pose_TxJx3, motion.fps)
+        pose_TxJx3, jumps = mocap.over_jumps(pose_TxJx3, motion.fps)
         if jumps:
             report.note("single-frame jump of a joint interpolated over", len(jumps))
     # BVH has y up and looks along -z; ours has y down and looks along z.
@@ -247,37 +218,3 @@ def joints_of(motion, rules: dict) -> np.ndarray:
         for name in JOINTS
     ]
     return np.stack(joints, axis=1)
-
-
-def over_jumps(pose_TxJx3, fps):
-    """Interpolates over steps that no body makes: (pose, [(frame before the jump, joint)]).
-
-    A jump is one step of a joint that leaves the mean of the steps before and after it by 4 cm
-    and by what 500 m/s^2 explains, and by three times what steps two and three frames away do:
-    after a hidden marker is found again, say. A twenty-fourth of a second either side is replaced
-    by a straight line.
-    """
-    T = len(pose_TxJx3)
-    if T < 10:
-        return pose_TxJx3, []
-    step_TxJx3 = np.diff(pose_TxJx3, axis=0)
-    off_TxJ = np.zeros(step_TxJx3.shape[:2])
-    usual_TxJx3 = (step_TxJx3[:-2] + step_TxJx3[2:]) / 2
-    off_TxJ[1:-1] = np.linalg.norm(step_TxJx3[1:-1] - usual_TxJx3, axis=-1)
-
-    def largest(*places):
-        around = np.arange(T - 1)[:, None] + places
-        return off_TxJ[np.clip(around, 0, T - 2)].max(axis=1)
-
-    limit = max(0.04, 500 / fps**2)
-    is_jump = (off_TxJ > limit) & (off_TxJ > largest(-1, 1))
-    is_jump &= off_TxJ > 3 * largest(-3, -2, 2, 3)
-    half = max(1, round(fps / 24))
-    pose_TxJx3, jumps = pose_TxJx3.copy(), []
-    for frame, joint in zip(*np.nonzero(is_jump), strict=True):
-        start, end = max(frame - half, 0), min(frame + 1 + half, T - 1)
-        share = np.linspace(0, 1, end - start + 1)[:, None]
-        line = pose_TxJx3[start, joint] * (1 - share) + pose_TxJx3[end, joint] * share
-        pose_TxJx3[start : end + 1, joint] = line
-        jumps.append((int(frame), int(joint)))
-    return pose_TxJx3, jumps

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from data_prep import corpus, features
-from data_prep.corpora.bvh import UNITS_PER_METRE
+from data_prep.mocap import UNITS_PER_METRE
 from mbjax import safe_pickle
 from mbjax.pose.skeleton import NUM_JOINTS
 

@@ -87,3 +87,33 @@ def random_bones(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> ja
         return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, limbs, precision="highest")
 
     return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
+
+
+# The limbs of the sample's person together, in metres.
+_LIMBS = 3.83
+
+
+def random_perspective(keys_B: jax.Array, pose_BxTxJx3: jax.Array, near: float, far: float):
+    """What a camera `near` to `far` metres away sees of each clip: (B, T, J, 2).
+
+    Distances are those of a grown person, drawn evenly in their logarithm. The root is where it
+    is without perspective and the person as large there: nearer joints lie further from it.
+    """
+
+    def one_clip(key, pose_TxJx3):
+        low, high = np.log(near), np.log(far)
+        return perspective(
+            pose_TxJx3, jnp.exp(jax.random.uniform(key, (), minval=low, maxval=high))
+        )
+
+    return jax.vmap(one_clip)(keys_B, pose_BxTxJx3)
+
+
+def perspective(pose_TxJx3, metres) -> jax.Array:
+    """(T, J, 2): a clip seen from so many metres, as `random_perspective` has it."""
+    metre = skeleton.limb_lengths(pose_TxJx3).sum(axis=-1).mean() / _LIMBS
+    from_root_TxJx3 = skeleton.root_relative(pose_TxJx3)
+    nearer_TxJx1 = 1 + from_root_TxJx3[..., 2:] / (metres * metre)
+    # No joint is behind the camera, nor within a fifth of the way to it.
+    seen_TxJx2 = from_root_TxJx3[..., :2] / jnp.maximum(nearer_TxJx1, 0.2)
+    return pose_TxJx3[:, skeleton.ROOT : skeleton.ROOT + 1, :2] + seen_TxJx2

@@ -37,6 +37,9 @@ RANGES = {
     "augment.pitch": (0, 180),
     "augment.scale_low": (0, _INFINITE),
     "augment.scale_high": (0, _INFINITE),
+    "augment.near": (0, _INFINITE),
+    "augment.far": (0, _INFINITE),
+    "evaluation.distance": (0, _INFINITE),
     "head.hidden": (1, _INFINITE),
     "head.dropout": (0, 1),
     **{
@@ -66,6 +69,9 @@ def check_config(config: ConfigDict, task: str) -> None:
             continue
         to = f"from {low} to {high}" if high < _INFINITE else f"at least {low}, and finite"
         raise ValueError(f"{name} is {value}; it must be {to}")
+    near, far = (config.get("augment", {}).get(end, 0) for end in ("near", "far"))
+    if far and not 0 < near <= far:
+        raise ValueError(f"augment.near is {near}; it must be above 0 and at most far, {far}")
     for term, weight in config.get("loss", {}).items():
         if not math.isfinite(weight):
             raise ValueError(f"loss.{term} is {weight}; it must be finite")

@@ -62,3 +62,27 @@ def test_scale_stays_within_its_range():
     extent = np.ptp(scaled[..., :2].reshape(6, -1, 2), axis=1).max(-1) / 2
     assert (extent > 0.5 - 1e-5).all() and (extent < 1 + 1e-5).all()
     assert len(np.unique(extent.round(4))) == 6
+
+
+def test_perspective_enlarges_what_is_near_and_leaves_the_root():
+    walking = jnp.asarray(MOTION[0] * 0.1)
+    size = skeleton.limb_lengths(walking).sum(axis=-1).mean()
+    far = augment.perspective(walking, 1e6)
+    # Of 1e6 metres a body's depth is a millionth: float32 has no more digits.
+    np.testing.assert_allclose(far, walking[..., :2], atol=1e-6)
+    near = np.asarray(augment.perspective(walking, 3.0))
+    np.testing.assert_allclose(near[:, 0], walking[:, 0, :2], atol=1e-6)
+    from_root = np.asarray(skeleton.root_relative(walking))
+    seen = near - near[:, :1]
+    # By hand: a camera 3 m in front of the root, in units of which the limbs measure 3.83 m.
+    depth = 3.0 * float(size) / 3.83 + from_root[..., 2]
+    by_hand = from_root[..., :2] * (3.0 * float(size) / 3.83 / depth)[..., None]
+    np.testing.assert_allclose(seen, by_hand, rtol=1e-5, atol=1e-6)  # float32
+
+
+def test_perspective_is_drawn_within_its_range_for_each_clip():
+    seen = augment.random_perspective(keys(), jnp.tile(MOTION[:1] * 0.1, (6, 1, 1, 1)), 2.5, 15.0)
+    nearest, farthest = (augment.perspective(MOTION[0] * 0.1, metres) for metres in (2.5, 15.0))
+    low, high = np.minimum(nearest, farthest), np.maximum(nearest, farthest)
+    assert (seen >= low - 1e-6).all() and (seen <= high + 1e-6).all()
+    assert len(np.unique(np.asarray(seen)[:, 0, 1, 0])) == 6

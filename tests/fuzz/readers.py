@@ -382,6 +382,13 @@ def corpus_pairs(folder):
 
 
 @reader
+def corpus_joints(folder):
+    pose = np.random.default_rng(0).normal(0, 0.15, (9, 17, 3))
+    np.savez(folder / "a.npz", **{"train/walk": pose, "test/run": pose})
+    return _corpus(folder, "joints", frames=5, stride=4)
+
+
+@reader
 def corpus_clips(folder):
     (folder / "H36M-SH" / "train").mkdir(parents=True)
     clip = np.random.default_rng(0).normal(size=(5, 17, 3))

@@ -22,6 +22,7 @@ from mbjax.tasks.checks import check_config, check_encoder
         ("model.depth=0", "model.depth is 0; it must be at least 1"),
         ("batch_size=0", "batch_size is 0; it must be at least 1"),
         ("evaluation.batch_size=0", "evaluation.batch_size is 0"),
+        ("augment.far=4", "augment.near is 0.0; it must be above 0 and at most far, 4.0"),
         ("loss.joint=nan", "loss.joint is nan; it must be finite"),
         ("save_every=10", "duration '10': write it as '500 steps'"),
     ],

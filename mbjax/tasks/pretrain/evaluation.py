@@ -86,13 +86,16 @@ class Evaluation:
             return seen, jnp.float32(1)
 
         pose, scale_B = jax.vmap(see)(batch["pose"], batch["view"])
-        clean = pose_targets.clean_input(pose[..., :2])
+        seen_BxTxJx2 = pose[..., :2]
+        if metres := config.evaluation.get("distance"):
+            seen_BxTxJx2 = jax.vmap(augment.perspective, in_axes=(0, None))(pose, metres)
+        clean = pose_targets.clean_input(seen_BxTxJx2)
 
         def example_keys(number):  # of the example: the same whatever the batch size
             return jax.random.split(jax.random.fold_in(jax.random.key(0), number))
 
         keys_Bx2 = jax.vmap(example_keys)(batch["number"])
-        noisy = detector_noise.add_noise(keys_Bx2[:, 0], pose[..., :2], self._noise)
+        noisy = detector_noise.add_noise(keys_Bx2[:, 0], seen_BxTxJx2, self._noise)
         noisy = detector_noise.add_masks(
             keys_Bx2[:, 1], noisy, config.mask_joints, config.mask_frames
         )

@@ -110,7 +110,8 @@ def loss_3d(config, source, noise, model, batch, keys_B, progress, metres_per_un
     keys_Bx6 = jax.vmap(lambda key: jax.random.split(key, 6))(keys_B)
     ramp = pose_targets.ramp(config, progress)
     pose_BxTxJx3 = augmented(config.augment, keys_Bx6[:, :4], batch["pose"])
-    x = pose_targets.clean_input(pose_BxTxJx3[..., :2])
+    seen_BxTxJx2 = _seen(config.augment, keys_B, pose_BxTxJx3)
+    x = pose_targets.clean_input(seen_BxTxJx2)
     x = _corrupted(config, source, noise, keys_Bx6[:, 4:], x, ramp)
     target = pose_targets.target(pose_BxTxJx3, config.root_relative)
     weights = pose_targets.loss_weights(config, progress)
@@ -144,6 +145,14 @@ def augmented(options, keys_Bx4, pose_BxTxJx3):
             keys_Bx4[:, 3], pose_BxTxJx3, options.scale_low, options.scale_high
         )
     return pose_BxTxJx3
+
+
+def _seen(options, keys_B, pose_BxTxJx3):
+    """(B, T, J, 2): the 2D of clips, from afar unless the config says how far."""
+    if not options.get("far"):
+        return pose_BxTxJx3[..., :2]
+    keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys_B)
+    return augment.random_perspective(keys_B, pose_BxTxJx3, options.near, options.far)
 
 
 def loss_2d(config, source, noise, model, batch, keys_B, progress):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep import mocap
 from data_prep.corpora import bvh
 from mbjax.motion import world
 from mbjax.motion.bvh_reader import read_bvh
@@ -126,14 +127,14 @@ def smooth(frames, seed):
 @settings(max_examples=25, deadline=None)
 def test_jumps_are_found_and_only_they(seed, frame, joint, size):
     motion = smooth(101, seed)
-    same, none = bvh.over_jumps(motion, 120.0)
+    same, none = mocap.over_jumps(motion, 120.0)
     assert none == []
     np.testing.assert_array_equal(same, motion)
 
     # The joint is elsewhere from one frame on: a step, no motion.
     jumped = motion.copy()
     jumped[frame + 1 :, joint] += [size, 0, 0]
-    repaired, jumps = bvh.over_jumps(jumped, 120.0)
+    repaired, jumps = mocap.over_jumps(jumped, 120.0)
     assert jumps == [(frame, joint)]
     step = np.linalg.norm(np.diff(repaired, axis=0), axis=-1)
     # A line over 11 steps, plus what the waves move in one (4.3 m/s at most, at 120 fps).

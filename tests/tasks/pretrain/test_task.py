@@ -60,6 +60,39 @@ def test_3d_source_projects_its_clip_and_is_root_relative(plain):
     )
 
 
+def test_3d_source_is_seen_from_as_near_as_the_config_says(plain):
+    """The input is the perspective one, the target the clip itself."""
+    pose = 0.2 * jax.random.normal(jax.random.key(1), (4, 9, 17, 3))
+    plain.augment.near = plain.augment.far = 4.0
+    model = Recorder()
+    _, terms = pretrain.loss_3d(
+        plain, plain.sources.motion, NOISE, model, {"pose": pose}, keys(4), 0.5
+    )
+    seen = jax.vmap(augment.perspective, in_axes=(0, None))(pose, 4.0)
+    # Drawn from a range of one distance, by its logarithm in float32.
+    np.testing.assert_allclose(model.seen[0][..., :2], seen, rtol=1e-5, atol=1e-6)
+    prediction = np.concatenate([seen, np.zeros_like(seen[..., :1])], axis=-1)
+    expected = np.linalg.norm(prediction - np.asarray(skeleton.root_relative(pose)), axis=-1).mean()
+    np.testing.assert_allclose(terms["joint"], expected, rtol=1e-5)
+
+
+def test_evaluation_from_near_shows_the_network_a_perspective_picture(evaluation_config):
+    config = evaluation_config
+    task = pretrain.make_task(config)
+    graphdef, fresh = make_state(task, task.optimizer(make_plan(task, config))[0], 0)
+    state, mesh = fresh(), sharding.make_mesh()
+    record = RecordReader("sample:motion3d", "test")[0]
+    shown = {}
+    for distance in (0.0, 3.0, 1e6):
+        config.evaluation.distance = distance
+        shown[distance] = Evaluation(config, NOISE, [record]).show(graphdef, state, mesh, 0, 0)
+    for one in shown.values():
+        np.testing.assert_array_equal(one.truth, shown[0.0].truth)
+    off = np.abs(shown[3.0].seen[..., :2] - shown[0.0].seen[..., :2]).max()
+    assert off > 0.02, "a body's depth is a tenth of three metres"
+    np.testing.assert_allclose(shown[1e6].seen, shown[0.0].seen, atol=1e-5)  # float32
+
+
 def test_2d_source_weighs_by_the_confidence_before_corruption(plain):
     plain.noise = True  # the source decides
     keypoints = jax.random.uniform(jax.random.key(1), (4, 9, 17, 3))
