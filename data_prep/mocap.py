@@ -8,7 +8,7 @@ import fnmatch
 import numpy as np
 
 from data_prep.windows import cut_source
-from mbjax.pose.skeleton import ROOT
+from mbjax.pose.skeleton import INDEX, ROOT
 
 # Metres to the unit that image-normalised poses (Human3.6M: half the image's width) live in. The
 # release gives the number without a reason; inferred: under weak perspective a metre at depth Z is
@@ -16,6 +16,17 @@ from mbjax.pose.skeleton import ROOT
 # 7.7 m away. Human3.6M's own actors, 3 to 8 m away, measure 0.3 to 0.75 per metre, so bodies come
 # out as small as the smallest there and moving ones stay inside the image for longer.
 UNITS_PER_METRE = 0.298
+
+
+# World axes to ours (x right, y down, z away, of somebody who looks along the world's horizon).
+UP = {
+    "y": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
+    "z": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    "-y": np.eye(3),
+}
+# How much of a standing body's way from ankles to neck is along the axis that points up; and how
+# far from zero its lowest ankles are, in metres: the floor is there.
+_UPRIGHT, _FLOOR = 0.8, (-0.15, 0.35)
 
 
 def matches(name: str, patterns: str) -> bool:
@@ -27,6 +38,18 @@ def matches(name: str, patterns: str) -> bool:
         if pattern
         for text in (name, stem, stem.rsplit("/", 1)[-1])
     )
+
+
+def up_axis(pose_TxJx3) -> str:
+    """Which of `UP` points up in a recording in metres: y, unless somebody stands along z."""
+    ankles_TxSx3 = pose_TxJx3[:, [INDEX["rankle"], INDEX["lankle"]]]
+    way_Tx3 = pose_TxJx3[:, INDEX["neck"]] - ankles_TxSx3.mean(axis=1)
+    way_3 = (way_Tx3 / np.linalg.norm(way_Tx3, axis=-1, keepdims=True)).mean(axis=0)
+    if way_3[1] < -_UPRIGHT:
+        return "-y"
+    low, high = _FLOOR
+    stands = low <= np.quantile(ankles_TxSx3[..., 2], 0.05) <= high
+    return "z" if way_3[2] > _UPRIGHT and stands else "y"
 
 
 def clips(pose_TxJx3, name, options, *, cover, sound_T=None, report=None):

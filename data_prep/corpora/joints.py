@@ -16,12 +16,6 @@ from data_prep.resampling import resample
 from mbjax.pose.skeleton import NUM_JOINTS, ROOT, limb_lengths
 from mbjax.safe_files import numpy_files
 
-# World axes to ours (x right, y down, z away, of somebody who looks along the world's horizon).
-_UP = {
-    "y": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
-    "z": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "-y": np.eye(3),
-}
 # Metres a second of a joint seen from the root: a pitcher's hand reaches 8.
 _FASTEST = 9.0
 # A body's bones together, in metres: the 16 of a child and of a giant.
@@ -31,7 +25,7 @@ _SMALLEST, _LARGEST = 1.5, 8.0
 @dataclasses.dataclass(frozen=True)
 class JointsOptions:
     fps_in: float = corpus.option(60.0, "frame rate of the arrays", low=5, high=10_000)
-    up: str = corpus.option("y", "the axis that points up", tuple(_UP))
+    up: str = corpus.option("y", "the axis that points up", tuple(mocap.UP))
     metres_per_unit: float = corpus.option(1.0, "metres of the arrays' unit", low=1e-6, high=1000)
     train: str = corpus.option("*", "recordings of the training split: patterns, by commas")
     test: str = corpus.option(
@@ -126,7 +120,7 @@ def in_metres(array, options) -> np.ndarray:
             f"the bones are {length:.3g} m together, a person's {_SMALLEST:g} to {_LARGEST:g}; see"
             " --metres-per-unit"
         )
-    return pose_TxJx3 @ _UP[options.up].T
+    return pose_TxJx3 @ mocap.UP[options.up].T
 
 
 def sound_frames(pose_TxJx3, fps) -> np.ndarray:

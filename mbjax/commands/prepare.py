@@ -19,6 +19,7 @@ corpora:
   clips         clips that the PyTorch release's preparation cut from AMASS or Human3.6M
   h36m          Human3.6M: pairs of detected 2D and true 3D
   instavariety  people in the videos of InstaVariety, 2D
+  joints        3D positions of the 17 joints in arrays
   mesh_coco     COCO stills with fitted SMPL
   mesh_h36m     Human3.6M with SMPL fitted to its markers
   mesh_own      videos of your own with SMPL

@@ -436,13 +436,23 @@ def corpus_mpi_hdf5(folder):
 
 @reader
 def corpus_bvh(folder):
-    from data_prep.corpora import bvh as corpus_bvh
+    from data_prep.bvh_namings import CMU
     from tests.recipes import bvh
 
     bvh.write(folder / "a.bvh", 31)
-    naming = {key: corpus_bvh.CMU[key] for key in ("joints", "metres_per_unit")}
+    naming = {key: CMU[key] for key in ("joints", "metres_per_unit")}
     (folder / "naming.json").write_text(json.dumps(naming))
     return _corpus(folder, "bvh", naming=str(folder / "naming.json"), frames=9, stride=9)
+
+
+@reader
+def corpus_bvh_told(folder):
+    """Of a naming that is told from the file."""
+    from tests.recipes import bvh
+
+    bvh.write(folder / "a.bvh", 31)
+    (folder / "a.bvh").write_text((folder / "a.bvh").read_text().replace("Neck1", "Neck"))
+    return _corpus(folder, "bvh", frames=9, stride=9)
 
 
 @reader

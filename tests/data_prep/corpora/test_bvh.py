@@ -1,19 +1,20 @@
 """BVH files to clips: against positions by quaternions, and for files that are broken."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import mocap
+from data_prep import bvh_namings, mocap
 from data_prep.corpora import bvh
 from mbjax.motion import world
 from mbjax.motion.bvh_reader import read_bvh
 from mbjax.pose.skeleton import INDEX, JOINTS
 from tests.recipes import bvh as bvh_recipes
-from tests.recipes import walking
+from tests.recipes import bvh_families, walking
 from tests.recipes.corpora import run
 
 # The file keeps six decimals of a degree and seven of a second; float32 in the records.
@@ -95,7 +96,7 @@ def test_any_frame_rate_keeps_time(tmp_path):
 
 def test_own_naming(tmp_path):
     values = bvh_recipes.write(tmp_path / "a.bvh", 90)
-    naming = json.loads(json.dumps(bvh.CMU))
+    naming = json.loads(json.dumps(bvh_namings.CMU))
     naming["joints"]["nose"] = "Head"
     naming["metres_per_unit"] = 0.01
     naming["drop_first_frame"] = False
@@ -111,9 +112,9 @@ def test_own_naming(tmp_path):
     del naming["joints"]["head"]
     (tmp_path / "naming.json").write_text(json.dumps(naming))
     with pytest.raises(ValueError, match=r"naming .*naming.json: 'joints' lacks head"):
-        bvh.read_naming(str(tmp_path / "naming.json"))
+        bvh_namings.read_naming(str(tmp_path / "naming.json"))
     with pytest.raises(FileNotFoundError, match="neither built in"):
-        bvh.read_naming("nobody.json")
+        bvh_namings.read_naming("nobody.json")
 
 
 def smooth(frames, seed):
@@ -186,7 +187,7 @@ def test_bad_files_are_named_and_the_rest_prepared(tmp_path):
     (tmp_path / "empty.bvh").write_text("")
     bvh_recipes.write(tmp_path / "one_row.bvh", 1)
     bvh_recipes.write(tmp_path / "good.BVH", 61)
-    result = run(bvh.Bvh, tmp_path, frames=30, stride=30)
+    result = run(bvh.Bvh, tmp_path, frames=30, stride=30, naming="cmu")
     assert [record["source"] for record in result.records["train"]] == ["good"]
     found = {file: why for file, _, why, _ in result.left_out}
     assert found["nan.bvh"] == "not a number in frame 12"
@@ -217,3 +218,54 @@ def test_what_infer_writes_is_read_back(tmp_path, naming):
     # A rig bends its spine and shoulders elsewhere than the 17 joints; this walker not at all.
     others = [i for i in range(17) if JOINTS[i] != "nose"]
     assert off[:, others].max() < 1e-3 and off[:, INDEX["nose"]].max() < 0.1
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    """(a BVH with the plain rig's names, its joints in metres, camera axes)."""
+    pose, _ = walking.walker(60, way=(0.6, 0.0, 0.8))
+    motion = walking.motion_of(pose)
+    out = tmp_path_factory.mktemp("walk")
+    motion.save(out / "out", rig_names="plain")
+    return out / "out" / "motion.bvh", world.of_motion(motion).persons[0].body_TxJx3 * [1, -1, -1]
+
+
+@pytest.mark.parametrize("family", list(bvh_families.FAMILIES))
+@pytest.mark.parametrize("lying", [True, False])
+def test_the_naming_unit_and_axes_are_told_from_the_file(tmp_path, walk, family, lying):
+    """Head and nose, for which programs have no common names, within centimetres."""
+    ours, expected = walk
+    bvh_families.write(tmp_path / "a.bvh", ours, family, lying=lying)
+    options = {"frames": 60, "fps": walking.FPS, "repair": False}
+    result = run(bvh.Bvh, tmp_path, **options)
+    (record,) = result.records["train"]
+    found = record["pose"] * record["metres_per_unit"]
+    off = np.linalg.norm((found - found[:, :1]) - (expected - expected[:, :1]), axis=-1)
+    others = [i for i in range(17) if JOINTS[i] not in ("nose", "head", "neck")]
+    assert off[:, others].max() < 1e-3, "six decimals of a unit of at most 25 mm"
+    # Walkers' necks bend at the base, and lifted heads end where the hair does.
+    assert off[:, [INDEX["neck"], INDEX["head"], INDEX["nose"]]].max() < 0.12
+    (note,) = (note for note in result.notes if note.startswith("names of"))
+    assert f"{bvh_families.FAMILIES[family][1]:.4g} m a unit" in note
+
+
+def test_swapped_sides_and_unknown_names_and_sizes_are_refused(tmp_path, walk):
+    bvh_families.write(tmp_path / "swapped.bvh", walk[0], "Rokoko", mirrored=True)
+    bvh_families.write(tmp_path / "other.bvh", walk[0], "Rokoko")
+    text = (tmp_path / "other.bvh").read_text()
+    (tmp_path / "other.bvh").write_text(text.replace("LeftShin", "Unterschenkel"))
+    bvh_families.write(tmp_path / "good.bvh", walk[0], "Rokoko")
+    bvh_families.write(tmp_path / "doll.bvh", walk[0], "VRM")
+    text = (tmp_path / "doll.bvh").read_text()
+    offsets = re.sub(
+        r"OFFSET (\S+) (\S+) (\S+)",
+        lambda m: "OFFSET " + " ".join(str(float(value) * 0.45) for value in m.groups()),
+        text,
+    )
+    (tmp_path / "doll.bvh").write_text(offsets)
+    result = run(bvh.Bvh, tmp_path, frames=60, fps=walking.FPS)
+    assert {record["source"] for record in result.records["train"]} == {"good"}
+    found = {file: why for file, _, why, _ in result.left_out}
+    assert "knees bend backwards" in found["swapped.bvh"]
+    assert "nearest is Rokoko without leftshin" in found["other.bvh"]
+    assert "a person's size in no usual unit" in found["doll.bvh"]

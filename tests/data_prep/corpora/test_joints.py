@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from data_prep import mocap
 from data_prep.corpora import joints
 from mbjax.pose.skeleton import INDEX, PARENTS, limb_lengths
 from tests.recipes.corpora import run
@@ -47,9 +48,9 @@ def test_one_npz_of_many_recordings(tmp_path):
     assert {r["source"] for r in other.records["test"]} == {"train/kick_1"}
 
 
-@pytest.mark.parametrize("up", list(joints._UP))
+@pytest.mark.parametrize("up", list(mocap.UP))
 def test_axes_and_units_and_rates(tmp_path, up):
-    to_camera = joints._UP[up]
+    to_camera = mocap.UP[up]
     assert np.linalg.det(to_camera) == pytest.approx(1), "no mirror image"
     pose = motion(61)
     in_camera = pose * [1, -1, -1]
