@@ -15,6 +15,7 @@ from mbjax.data.records import SAMPLE
 from mbjax.safe_files import json_files
 from mbjax.training import checkpoint, workdir
 from mbjax.training.run_log import METRICS_FILE, read_metrics
+from mbjax.training.signed_meta import is_signed
 
 _FILES = (".bin", ".pth", ".pt", ".safetensors")
 
@@ -77,7 +78,7 @@ def _checkpoint(folder) -> str:
     if folder.name.isdigit() and meta["step"] != int(folder.name):
         raise ValueError(f"it is a copy of step {meta['step']}")
     count = len(checkpoint.leaves(arrays))
-    if not checkpoint.is_signed(meta):
+    if not is_signed(meta):
         return f"{folder}: {count} arrays can be read; saved before there were checksums"
     return f"{folder}: {count} arrays and meta are what was saved"
 

@@ -19,21 +19,19 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from mbjax.devices.cluster import EndedTogether
-from mbjax.training.fingerprint import Fingerprints, json_checksum
+from mbjax.training.signed_meta import (
+    DamagedCheckpoint,
+    Signed,
+    unsigned,
+    verify_arrays,
+    verify_meta,
+)
 
 FOLDER = "checkpoints"
 # Old checkpoints are renamed into here before they are deleted: a process that is killed while it
 # deletes leaves no half of one among the others.
 _REMOVED = "removed"
 ARRAYS = ("params", "other", "opt_state")
-
-
-class DamagedCheckpoint(ValueError):
-    """What is in a checkpoint is not what was saved."""
-
-
-class NotFinite(EndedTogether, ValueError):
-    """An array with NaN or infinite entries was about to be saved."""
 
 
 class _Manager(ocp.CheckpointManager):
@@ -81,6 +79,7 @@ class Checkpoints:
             ),
         )
 
+        self._begun: Signed | None = None  # the newest save, until its arrays are known as finite
         self._deleting: threading.Thread | None = None
         self._writes = not read_only and jax.process_index() == 0
         self._delete_removed()
@@ -94,25 +93,29 @@ class Checkpoints:
             self._deleting.start()
 
     def steps(self) -> list[int]:
-        return sorted(self._manager.all_steps())
+        """Those that are whole; one that is being written is not."""
+        steps = sorted(self._manager.all_steps())
+        return [step for step in steps if (self.directory / str(step)).exists()]
 
     def save(self, state: Mapping, meta: Mapping, metrics: Mapping | None = None) -> None:
         """Begins to write; returns once the arrays are copied. state: the four entries of a run.
 
-        A step that is there already stays as it is. NotFinite, and nothing is written, where an
-        array has entries that are NaN or infinite.
+        A step that is there already stays as it is. An array with entries that are NaN or infinite
+        leaves no checkpoint; NotFinite comes with the next `save`, `wait` or `close`, since the
+        fingerprints are computed beside the training.
         """
+        self._check_begun()
         step = int(meta["step"])
         if step in self._manager.all_steps():
             return
         self._delete_removed()
         # Orbax stores no empty tree; a network without statistics has no item `other`.
         items = {n: ocp.args.StandardSave(state[n]) for n in ARRAYS if jax.tree.leaves(state[n])}
-        meta = signed(meta, {name: state[name] for name in items})
+        self._begun = Signed(meta, {name: state[name] for name in items})
         metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
         self._manager.save(
             step,
-            args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(meta)),
+            args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(self._begun)),
             metrics=metrics,
             force=True,
         )
@@ -174,10 +177,22 @@ class Checkpoints:
         self._manager.reload()
 
     def wait(self) -> None:
-        """Returns when everything begun is on disk."""
+        """Returns when everything begun is on disk; NotFinite, see `save`."""
+        self._check_begun()
         self._manager.wait_until_finished()
 
+    def _check_begun(self):
+        """NotFinite where the newest save is of arrays that are not finite.
+
+        On all processes at the same place; the one that writes meta has not written it, so that the
+        others would wait for it for ever.
+        """
+        if self._begun is not None:
+            self._begun.check()
+            self._begun = None
+
     def close(self) -> None:
+        self._check_begun()
         self._manager.close()
         if self._writes:
             self._deleting.join()
@@ -258,68 +273,12 @@ def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict
 
 
 def read_meta(folder: epath.Path) -> dict:
-    """The meta of one checkpoint's folder with what `signed` added; DamagedCheckpoint where it is
+    """The meta of one checkpoint's folder with what signing added; DamagedCheckpoint where it is
     not as it was saved."""
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(folder / "meta")
     verify_meta(meta, folder)
     return meta
-
-
-# --- fingerprints -----------------------------------------------------------------------------
-
-# Names in meta. A checkpoint that has any of them has all.
-_PRINTS, _OWN = "fingerprints", "checksum"
-
-
-def signed(meta: Mapping, items: Mapping) -> dict:
-    """meta with the fingerprints of the items' arrays and of itself; NotFinite, see `save`."""
-    prints = {name: Fingerprints(tree) for name, tree in items.items()}
-    for item, found in prints.items():
-        for name in found.broken():
-            raise NotFinite(f"{item}/{name} holds NaN or infinite values; it is not saved")
-    meta = {**unsigned(meta), _PRINTS: {name: found.texts() for name, found in prints.items()}}
-    return {**meta, _OWN: json_checksum(meta)}
-
-
-def unsigned(meta: Mapping) -> dict:
-    return {name: value for name, value in meta.items() if name not in (_PRINTS, _OWN)}
-
-
-def is_signed(meta: Mapping) -> bool:
-    return _PRINTS in meta or _OWN in meta
-
-
-def verify_meta(meta, where) -> None:
-    if not isinstance(meta, dict) or not isinstance(meta.get("step"), int):
-        raise DamagedCheckpoint(f"{where}/meta: not the meta of a checkpoint")
-    rest = {name: value for name, value in meta.items() if name != _OWN}
-    if is_signed(meta) and meta.get(_OWN) != json_checksum(rest):
-        raise DamagedCheckpoint(f"{where}/meta: its checksum does not fit; the file is damaged")
-
-
-def verify_arrays(meta: Mapping, items: Mapping, where) -> None:
-    """DamagedCheckpoint, naming the array, where one is not that of which meta has the fingerprint.
-
-    items: {'params': tree, ...}, some or all of the checkpoint's, in any layout.
-    """
-    for name in differences(meta, items):
-        raise DamagedCheckpoint(f"{where}: the array {name} is not what was saved")
-
-
-def differences(meta: Mapping, items: Mapping) -> list[str]:
-    """'params/blocks/0/kernel' for each array that is not the one of which meta has the fingerprint
-    (or that one of the two has not); none where meta has no fingerprints."""
-    if not is_signed(meta):
-        return []
-    found = {item: Fingerprints(tree).texts() for item, tree in items.items()}
-    pairs = {item: (meta[_PRINTS].get(item, {}), found[item]) for item in items}
-    return [
-        f"{item}/{name}"
-        for item, (saved, now) in pairs.items()
-        for name in sorted({*saved, *now})
-        if saved.get(name) != now.get(name)
-    ]
 
 
 def _difference(found, items, folder) -> str:

@@ -12,6 +12,7 @@ from mbjax.devices import sharding
 from mbjax.training import checkpoint, workdir
 from mbjax.training.run_log import read_metrics
 from mbjax.training.session import Session, layout
+from mbjax.training.signed_meta import differences
 from mbjax.training.step import prepared
 from mbjax.training.task import Task
 
@@ -138,7 +139,7 @@ def _compare_checkpoint(found, session, kept):
     """The state now against the checkpoint that the run saved at this step."""
     saved = checkpoint.read_meta(kept.directory / str(session.done))
     found.compared += 1
-    for name in checkpoint.differences(saved, session.items()):
+    for name in differences(saved, session.items()):
         found.parted.append(f"step {session.done}: {name} is not what the run saved")
 
 

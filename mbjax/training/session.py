@@ -4,6 +4,7 @@ The methods are what the loop does, in its order. Nothing in `step` waits for th
 the host to be no more than a few steps ahead.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -18,10 +19,11 @@ from flax import nnx
 from mbjax.devices import sharding
 from mbjax.devices.cluster import EndedTogether
 from mbjax.models import attention
-from mbjax.training.checkpoint import Checkpoints, NotFinite
+from mbjax.training.checkpoint import Checkpoints
 from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
 from mbjax.training.run_log import Means, Progress, RunLog
+from mbjax.training.signed_meta import NotFinite
 from mbjax.training.step import Prepared
 
 # How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
@@ -156,6 +158,8 @@ class Session:
     def __exit__(self, kind, error, trace):
         try:
             self._checkpoints.__exit__(kind, error, trace)
+        except NotFinite as found:
+            raise self._diverged(str(found)) from None
         finally:
             self.log.close()
             self._progress.close()
@@ -208,6 +212,8 @@ class Session:
             self._newest_loss = float(value["loss"])
 
     def _diverged(self, what):
+        with contextlib.suppress(NotFinite):
+            self._checkpoints.wait()
         steps = self._checkpoints.steps()
         return TrainingDiverged(
             f"{what}; the last good checkpoint is {steps[-1] if steps else 'none'} "
@@ -265,7 +271,7 @@ class Session:
         try:
             self._checkpoints.save(self._state, meta, evaluated or None)
         except NotFinite as error:
-            raise self._diverged(f"{error} at step {self.done}") from None
+            raise self._diverged(str(error)) from None
 
     def items(self) -> dict:
         """What of the state is kept in checkpoints, by item."""

@@ -1,3 +1,5 @@
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,8 +7,9 @@ import optax
 import pytest
 
 from mbjax.devices import sharding
-from mbjax.training import checkpoint
+from mbjax.training import checkpoint, signed_meta
 from mbjax.training.checkpoint import Checkpoints
+from mbjax.training.fingerprint import Fingerprints
 
 
 def make(step, seed=0, wide=64):
@@ -70,6 +73,32 @@ def test_reads_without_knowing_the_network(tmp_path):
         arrays["params"]["blocks"][1]["w"], state["params"]["blocks"][1]["w"]
     )
     assert checkpoint.find(tmp_path).name == "7" == checkpoint.find(tmp_path, "7").name
+
+
+def test_a_save_does_not_wait_for_fingerprints(tmp_path, monkeypatch):
+    """They are fetched by the thread that writes; what is not finite leaves no checkpoint."""
+    fetch, may_go_on, late = Fingerprints.fetch, threading.Event(), []
+
+    def slow(prints):
+        late.append(not may_go_on.wait(20))
+        return fetch(prints)
+
+    monkeypatch.setattr(Fingerprints, "fetch", slow)
+    manager = Checkpoints(tmp_path)
+    state, meta = make(3)
+    manager.save(state, meta)
+    may_go_on.set()
+    manager.wait()
+    assert late and not any(late), "the save waited"
+    assert signed_meta.is_signed(checkpoint.read_meta(checkpoint.find(tmp_path, "3")))
+
+    state["opt_state"] = jax.tree.map(lambda leaf: leaf * jnp.nan, state["opt_state"])
+    manager.save(state, {**meta, "step": 4})
+    with pytest.raises(
+        signed_meta.NotFinite, match="opt_state/0/count .* at step 4; it is not saved"
+    ):
+        manager.wait()
+    assert [path.name for path in manager.directory.glob("[0-9]")] == ["3"]
 
 
 def test_nothing_there_is_one_clear_line(tmp_path):

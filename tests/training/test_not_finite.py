@@ -69,10 +69,30 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
     """The loss and the gradient of the step before are finite; a checkpoint is due."""
     schedule = functools.partial(rate_until, 7)
     with pytest.raises(
-        session.TrainingDiverged, match=r"holds NaN or infinite values.* step 8; the last good.*4"
+        session.TrainingDiverged, match=r"holds NaN or infinite values.* step 8; .*the last good.*4"
     ):
         run(tmp_path, rate=schedule, log_every="100 steps")
     assert_last_good(tmp_path, 4)
+
+
+def test_nor_moments(tmp_path):
+    """Of the last checkpoint, whose parameters and losses are finite."""
+
+    def make_task(config):
+        plain, schedule = optax.sgd(1e-2), lambda step: 0.0
+
+        def update(gradients, state, params):
+            moment = jnp.where(state[0] == 11, jnp.inf, state[0] + 1)
+            return plain.update(gradients, plain.init(params), params)[0], (moment,)
+
+        optimizer = optax.GradientTransformation(lambda params: (jnp.float32(0),), update)
+        return dataclasses.replace(
+            small_task()(config), optimizer=lambda plan: (optimizer, schedule)
+        )
+
+    with pytest.raises(session.TrainingDiverged, match="opt_state/0 holds .* step 12; .* is 8"):
+        loop.run(small_config(12), make_task, tmp_path, say=lambda text: None)
+    assert_last_good(tmp_path, 8)
 
 
 def test_nor_evaluated(tmp_path):

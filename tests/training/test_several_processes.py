@@ -32,6 +32,7 @@ SETTINGS = (
 # Parameters of the Full model, two of them being in _Small anyway.
 ARRAYS_OF_FULL = 258
 LAYOUTS = ((1, 4), (2, 2), (4, 1))
+KILLS = int(os.environ.get("MBJAX_KILLS", "20"))
 
 
 @pytest.fixture(scope="module")
@@ -185,15 +186,16 @@ def test_a_signal_to_all_stops_all_at_one_step(tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_no_checkpoint_and_leave_every_folder_readable(tmp_path):
+def test_kills_lose_no_checkpoint_leave_every_folder_readable_and_end_the_same(tmp_path):
     """One process, a checkpoint every step, SIGKILL at a moment drawn anew each time."""
-    workdir = tmp_path / "run"
-    newest = 0
-    for kill in range(20):
-        run = Run(1, 1, small_run, workdir, 2000, 0.0, 1, log=tmp_path / "log")
+    workdir, steps = tmp_path / "run", 100 * KILLS
+    newest = cut = 0
+    for kill in range(KILLS):
+        run = Run(1, 1, small_run, workdir, steps, 0.0, 1, log=tmp_path / "log")
         run.until(lambda newest=newest: steps_of(workdir)[-1:] > [newest])
         time.sleep(random.SystemRandom().uniform(0, 0.2))
         before = steps_of(workdir)[-1]
+        cut += bool(list(workdir.glob("checkpoints/*tmp*")))
         run.processes[0].kill()
         assert run.wait() == [-signal.SIGKILL], run.text()
         assert steps_of(workdir)[-1] >= before > newest, f"kill {kill}"
@@ -202,11 +204,19 @@ def test_twenty_kills_lose_no_checkpoint_and_leave_every_folder_readable(tmp_pat
             meta, arrays = checkpoint.read(workdir / "checkpoints" / str(step))
             assert meta["step"] == step and np.isfinite(arrays["params"]["layer"]["kernel"]).all()
     assert "cannot be read" not in run.text()
-    run = Run(1, 1, small_run, workdir, 2000, 0.0, 1, log=tmp_path / "last")
-    run.until(lambda: steps_of(workdir)[-1] > newest)
-    run.processes[0].kill()
-    run.wait()
-    assert f"continuing at step {newest}" in run.text().replace(",", "")
+    print(f"\n{KILLS} kills, {cut} while a checkpoint was being written, step {newest} of {steps}")
+
+    # The rest without a stop, beside a run that was never stopped; both save once, at the end.
+    alone = tmp_path / "alone"
+    for folder, log in ((workdir, "last"), (alone, "alone")):
+        run = Run(1, 1, small_run, folder, steps, 0.0, steps, log=tmp_path / log)
+        assert run.wait() == [0], run.text()
+    last = (tmp_path / "last.0").read_text()
+    assert f"continuing at step {newest:,}" in last, last[-3000:]
+    for a, b in zip(end_of(workdir, steps), end_of(alone, steps), strict=True):
+        np.testing.assert_array_equal(a, b)
+    logged = [row["step"] for row in read_metrics(workdir)]
+    assert logged == sorted(set(logged)), "the log has no step twice"
 
 
 def test_the_host_needs_little_of_a_step(tmp_path):
