@@ -20,6 +20,7 @@ from mbjax.training.task import Task
 _NOT_COMPARED = ("clips_per_second",)
 # Sums over a batch in another order differ by float32's rounding, and training multiplies that.
 TOLERANCE = 1e-3
+_SMALLEST = 1e-6  # below it a metric is taken for this large
 
 
 @dataclasses.dataclass
@@ -27,7 +28,8 @@ class Replay:
     """What was compared, and where the runs part.
 
     exact: whether the layout is the run's, so that all has to agree bit for bit; otherwise within
-    TOLERANCE, and parameters are not compared. parted: lines, the first step first.
+    TOLERANCE, and parameters are not compared. parted: lines, the first step first. largest: of the
+    differences of a metric, as a share of what the run logged.
     """
 
     first: int
@@ -35,9 +37,14 @@ class Replay:
     exact: bool
     compared: int = 0
     parted: list[str] = dataclasses.field(default_factory=list)
+    largest: float = 0.0
 
     def __str__(self):
-        how = "bit for bit" if self.exact else f"within {TOLERANCE:g}, on another layout"
+        how = "bit for bit"
+        if not self.exact:
+            how = (
+                f"within {TOLERANCE:g} on another layout, the largest difference {self.largest:.1g}"
+            )
         if self.parted:
             return f"they part: {self.parted[0]}"
         if not self.compared:
@@ -68,7 +75,9 @@ class _Comparison:
         if self._found.exact:
             same = logged == now
         elif isinstance(logged, float) and isinstance(now, float):
-            same = abs(now - logged) <= TOLERANCE * max(1.0, abs(logged))
+            share = abs(now - logged) / max(abs(logged), _SMALLEST)
+            self._found.largest = max(self._found.largest, share)
+            same = share <= TOLERANCE
         else:
             same = name == "params_checksum" or logged == now
         if not same:

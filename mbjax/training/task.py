@@ -34,8 +34,8 @@ class Task:
     """All that `training.loop.run` needs to know.
 
     make_model: (nnx.Rngs) -> network. optimizer: (plan) -> (Optax transformation, schedule of the
-    rate, for the log). evaluate: (Evaluator) -> {metric: float}, or None. best: the metric by
-    which a checkpoint is the best. describe: what goes into a checkpoint about the network.
+    rate, for the log). evaluate: (graphdef, state, mesh) -> {metric: float}, with a data_index()
+    like that of a source's load; or None. best: the metric by which a checkpoint is the best. describe: what goes into a checkpoint about the network.
     initial: new parameters -> those that a run starts from, numpy (an encoder's weights put in).
     trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
     the others alone as well (`optimizer.adamw_in_groups`). config: with what the data added to it
@@ -58,8 +58,11 @@ class Task:
     progress: Callable[[Mapping[str, float], Mapping[str, float]], str] | None = None
 
     def data_index(self) -> dict:
-        """{source: {split: what tells its data from others}}."""
-        return {name: source.load.data_index() for name, source in self.sources.items()}
+        """{source: {split: what tells its data from others}}, the evaluation as one more source."""
+        index = {name: source.load.data_index() for name, source in self.sources.items()}
+        if hasattr(self.evaluate, "data_index"):
+            index["evaluation"] = self.evaluate.data_index()
+        return index
 
 
 @dataclasses.dataclass(frozen=True)

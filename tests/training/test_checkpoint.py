@@ -1,4 +1,6 @@
+import os
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +8,13 @@ import numpy as np
 import optax
 import pytest
 
+from mbjax import configuration
 from mbjax.devices import sharding
+from mbjax.speed.one_source import OneSource
 from mbjax.training import checkpoint, signed_meta
 from mbjax.training.checkpoint import Checkpoints
 from mbjax.training.fingerprint import Fingerprints
+from mbjax.training.step import prepared
 
 
 def make(step, seed=0, wide=64):
@@ -134,3 +139,31 @@ def test_a_stopped_write_is_not_a_checkpoint(tmp_path):
     (half / "params").mkdir(parents=True)
     assert Checkpoints(tmp_path).steps() == [1]
     assert checkpoint.find(tmp_path).name == "1"
+
+
+@pytest.mark.skipif("MBJAX_SAVE_COST" not in os.environ, reason="writes 0.5 GB; MBJAX_SAVE_COST=1")
+def test_what_a_save_of_full_costs_the_loop(tmp_path, monkeypatch):
+    """With fingerprints and without, in turn; printed with -s."""
+    config = configuration.load("configs/pretrain.py:mb", [])
+    source = OneSource(config, made_up=True, frames=27)
+    run = prepared(source.task(2), source.settings(), sharding.make_mesh(1, jax.devices()[:1]))
+    state = jax.block_until_ready(run.new_state())
+    manager = Checkpoints(tmp_path, keep=1)
+    waits = {False: [], True: []}
+    for number in range(12):
+        signing = bool(number % 2)
+        with monkeypatch.context() as without:
+            if not signing:
+                without.setattr(signed_meta, "Fingerprints", lambda tree: Fingerprints({}))
+            begun = time.monotonic()
+            manager.save(state, {"step": number, "task": "pretrain"})
+            waits[signing].append(time.monotonic() - begun)
+            manager.wait()
+        print(f"\nfingerprints {signing}: the loop waits {waits[signing][-1]:.2f} s, on disk after "
+              f"{time.monotonic() - begun:.2f} s", end="")  # fmt: skip
+    manager.close()
+    # The first of each compiles.
+    median = {signing: sorted(each[1:])[2] for signing, each in waits.items()}
+    print(f"\nmedian wait {median[True]:.2f} s, {median[False]:.2f} s without fingerprints")
+    # Copying 0.5 GB takes as long again on a busy machine; waiting for fingerprints took 1.1 s.
+    assert median[True] < 2 * median[False] + 0.3

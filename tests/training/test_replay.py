@@ -1,11 +1,13 @@
 """Steps of a run trained again, and what is found when something is not as it was."""
 
+import json
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from mbjax.devices import sharding
 from mbjax.training import checkpoint, loop, replay
 from mbjax.training.fingerprint import json_checksum
 from tests.recipes.processes import small_config, small_task
@@ -74,6 +76,24 @@ def test_one_flipped_bit_of_a_parameter_is_found(done, tmp_path):
     assert found.parted and found.parted[0].startswith("step 14: "), found
     assert "they part: step 14" in str(found)
     assert not again(tmp_path / "run", 16).parted
+
+
+def test_another_layout_agrees_within_the_tolerance(done, tmp_path, monkeypatch):
+    """Two devices instead of eight; what differs by more than rounding is found there, too."""
+    layout = sharding.make_mesh
+    monkeypatch.setattr(sharding, "make_mesh", lambda fsdp: layout(fsdp, jax.devices()[:2]))
+    found = again(done)
+    assert not found.exact and not found.parted and found.compared == 3, found
+    # Rounding of float32, 6e-8, grown over eight steps.
+    assert found.largest < 1e-5 and "within 0.001 on another layout" in str(found)
+
+    shutil.copytree(done, tmp_path / "run")
+    log = tmp_path / "run" / "metrics.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    for row in rows:
+        row["numbers/loss"] *= 1.002 if row["step"] == 17 else 1.0
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert again(tmp_path / "run").parted[0].startswith("step 17: numbers/loss was ")
 
 
 def test_steps_and_folders_that_are_not_there(done, tmp_path):

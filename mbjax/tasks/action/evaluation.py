@@ -75,6 +75,9 @@ class Evaluation:
     def __init__(self, config, test: Labelled):
         self._forward, self._test = Forward(config), test
 
+    def data_index(self) -> dict:
+        return self._test.recordings.data_index()
+
     def logits(self, graphdef, state, devices) -> np.ndarray:
         """(N, K) for the recordings of the set, in its order."""
         return self._forward(graphdef, state, devices, self._test.recordings)

@@ -100,6 +100,10 @@ class Evaluation:
         }
         self._compiled = Compiled(self._predict)
 
+    def data_index(self) -> dict:
+        """{'SET SPLIT': what its shards hold}, see `RecordReader.index`."""
+        return {f"{name} {reader.split}": reader.index() for name, reader in self._readers.items()}
+
     def __len__(self):
         return len(self.sets)
 

@@ -45,6 +45,10 @@ class Episodes:
                 "and evaluation.episodes of 1 at least where there is no split of exemplars"
             )
 
+    def data_index(self) -> dict:
+        parts = (self.test, self._exemplars) if self._exemplars else (self.test,)
+        return {k: v for part in parts for k, v in part.recordings.data_index().items()}
+
     def similarities(self, graphdef, state, devices) -> list:
         """(cosines (N, K) with the exemplars, labels (N,), numbers (N,) of what was tested) of each
         episode."""

@@ -63,6 +63,10 @@ class Evaluation:
         self._record = functools.lru_cache(maxsize=4)(lambda i: self._checked(reader[i]))
         self._compiled = Compiled(self._predict)
 
+    def data_index(self) -> dict:
+        """{split: what its shards hold}, see `RecordReader.index`."""
+        return {self._reader.split: self._reader.index()}
+
     def _checked(self, record):
         """The record, if it has what its errors in mm need; ValueError with what to do if not."""
         where = f"{self._reader.directory} ({self._options.split})"

@@ -60,6 +60,7 @@ class Evaluation:
         self._config, self._noise = config, noise
         if reader is None:
             reader = RecordReader(options.dir, options.split)
+        self._reader = reader
         self._views = [(yaw, pitch) for yaw in options.yaws for pitch in options.pitches]
         # Clips are read when they are due; a few stay, since their windows come together.
         self._clip = functools.lru_cache(maxsize=64)(reader.__getitem__)
@@ -71,6 +72,10 @@ class Evaluation:
             )
         )
         self._compiled = Compiled(self._predict)
+
+    def data_index(self) -> dict:
+        """{split: what its shards hold}, see `RecordReader.index`."""
+        return {self._reader.split: self._reader.index()}
 
     def __len__(self):
         return len(self._examples)

@@ -121,6 +121,7 @@ def test_evaluation_is_that_of_every_clip_alone_on_any_devices(trained, gestures
 def test_the_encoder_s_pose_head_is_left_alone_by_training(trained, gestures):
     """It gets no gradient; with weight decay alone it would shrink."""
     task = action.make_task(config_of(gestures))
+    assert set(task.data_index()["evaluation"]) == {"xsub_val"}
     begun = nnx.to_pure_dict(nnx.state(task.make_model(nnx.Rngs(0)), nnx.Param))["backbone"]
     ended = weight_recipes.params_of(loading.load(trained, verbose=False))["backbone"]
     # 1e-7: initial values drawn by another compiled program.

@@ -31,6 +31,7 @@ def test_a_run_trains_the_head_and_the_encoder_but_not_its_pose_head(data, tmp_p
     result = loop.run(config, task_of_meshes.make_task, tmp_path / "run", lambda _: None)
     state = result.state
     task = task_of_meshes.make_task(config)
+    assert set(task.data_index()["evaluation"]) == {"own test"}
     fresh = jax.jit(make_state(task, _Nothing(), config.seed)[1])()
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), fresh["params"], dict(state["params"]))
     assert not any(jax.tree.leaves(moved["backbone"].pop("head")))

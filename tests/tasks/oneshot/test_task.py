@@ -24,6 +24,7 @@ def config_of(gestures, *settings):
 
 def test_training_leaves_the_held_out_classes_alone(gestures):
     task = oneshot.make_task(config_of(gestures))
+    assert set(task.data_index()["evaluation"]) == {"oneshot_train", "oneshot_val"}
     source = task.sources["train"]
     assert len(source.load) == 48 and set(source.rows.labels) == set(range(16))
     plan = step.make_plan(task, config_of(gestures))

@@ -143,9 +143,9 @@ def test_an_evaluation_without_data_or_with_other_joints_is_refused(tmp_path, ca
     arguments = ["evaluate", "pose3d", "--config", "configs/pose3d.py:finetune"]
     assert main([*arguments, "--checkpoint", "tiny"]) == 1
     assert "give --config.evaluation.dir=DATASET" in capsys.readouterr().err
-    task = configuration.load(
-        "configs/pose3d.py:sample_scratch", [*TINY, "--config.model.num_joints=15"]
-    )
+    task = configuration.load("configs/pose3d.py:sample_scratch", [*TINY])
+    assert set(pose3d.make_task(task).data_index()["evaluation"]) == {"test"}
+    task.model.num_joints = 15
     with pytest.raises(ValueError, match="num_joints is 15; the corpora have 17"):
         pose3d.make_task(task)
 

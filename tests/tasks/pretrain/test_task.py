@@ -162,6 +162,8 @@ def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config
     config = evaluation_config
     evaluation = Evaluation(config, NOISE)
     task = pretrain.make_task(config)
+    held_out = RecordReader("sample:motion3d", "test")
+    assert task.data_index()["evaluation"] == {"test": held_out.index()}
     plan = make_plan(task, config)
     graphdef, fresh = make_state(task, task.optimizer(plan)[0], 0)
     state = jax.tree.map(jnp.zeros_like, fresh())
