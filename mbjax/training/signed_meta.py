@@ -1,5 +1,6 @@
 """The meta of a checkpoint with fingerprints of its arrays and a checksum of itself."""
 
+import copy
 from collections.abc import Mapping
 
 from mbjax.devices.cluster import EndedTogether
@@ -25,7 +26,8 @@ class Signed(dict):
     """
 
     def __init__(self, meta: Mapping, items: Mapping):
-        super().__init__(unsigned(meta))
+        # As it is now: what it is made of goes on changing while this is written.
+        super().__init__(copy.deepcopy(unsigned(meta)))
         self._prints = {name: Fingerprints(tree) for name, tree in items.items()}
 
     def check(self) -> None:

@@ -81,7 +81,10 @@ def test_reads_without_knowing_the_network(tmp_path):
 
 
 def test_a_save_does_not_wait_for_fingerprints(tmp_path, monkeypatch):
-    """They are fetched by the thread that writes; what is not finite leaves no checkpoint."""
+    """They are fetched by the thread that writes; what is not finite leaves no checkpoint.
+
+    meta is what it was when the save began.
+    """
     fetch, may_go_on, late = Fingerprints.fetch, threading.Event(), []
 
     def slow(prints):
@@ -91,11 +94,14 @@ def test_a_save_does_not_wait_for_fingerprints(tmp_path, monkeypatch):
     monkeypatch.setattr(Fingerprints, "fetch", slow)
     manager = Checkpoints(tmp_path)
     state, meta = make(3)
-    manager.save(state, meta)
+    sums = {"loss": [1.0, 1]}
+    manager.save(state, {**meta, "unlogged": sums})
+    sums["loss"][0] = 2.0
     may_go_on.set()
     manager.wait()
     assert late and not any(late), "the save waited"
-    assert signed_meta.is_signed(checkpoint.read_meta(checkpoint.find(tmp_path, "3")))
+    found = checkpoint.read_meta(checkpoint.find(tmp_path, "3"))
+    assert signed_meta.is_signed(found) and found["unlogged"] == {"loss": [1.0, 1]}
 
     state["opt_state"] = jax.tree.map(lambda leaf: leaf * jnp.nan, state["opt_state"])
     manager.save(state, {**meta, "step": 4})
