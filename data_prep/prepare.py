@@ -261,6 +261,8 @@ def _beam_parts(corpus, waiting, options, paths, beam_options):
 
 def _write(corpus, options, parts, staging, card, reports):
     """The shards and the card, into staging/VERSION."""
+    from data_prep import croissant
+    from data_prep.corpus import make_options
     from data_prep.report import summary, why_nothing
     from data_prep.shards import write_shards
 
@@ -283,6 +285,7 @@ def _write(corpus, options, parts, staging, card, reports):
     made = write_shards(corpus, options, parts, staging)
     text = json.dumps(card, indent=1, ensure_ascii=False)
     (made / "card.json").write_text(text + "\n", encoding="utf-8")
+    croissant.write(made, corpus, make_options(corpus, options), card)
     made.rename(staging / str(corpus.VERSION))
 
 

@@ -25,6 +25,7 @@ _LEAST_CONFIDENCE = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Motion3dOptions(BvhOptions):
+    naming: str = corpus.option("cmu", "which node is which joint")
     test: str = corpus.option(TEST, "files of the test split")
 
 
@@ -69,7 +70,7 @@ class Annotated2d(corpus.Corpus):
 
     @classmethod
     def records(cls, source, options, report):
-        pose_TxJx3 = read_motion(source.path, BvhOptions(fps=options.fps), report)
+        pose_TxJx3 = read_motion(source.path, BvhOptions(naming="cmu", fps=options.fps), report)
         report.read(len(pose_TxJx3), options.fps)
         name = source.path.stem
         for start in window_starts(len(pose_TxJx3), options.frames, options.stride):

@@ -46,6 +46,7 @@ def test_a_whole_dataset_with_its_card(raw, tmp_path, capsys):
     assert command(raw, out) == 0
     assert everything(tmp_path) - {f"raw/{n}.bvh" for n in "abc"} == {
         "out/1.0.0/card.json",
+        "out/1.0.0/croissant.json",
         "out/1.0.0/dataset_info.json",
         "out/1.0.0/features.json",
         "out/1.0.0/bvh-test.tfrecord-00000-of-00001",
