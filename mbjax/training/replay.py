@@ -40,11 +40,8 @@ class Replay:
     largest: float = 0.0
 
     def __str__(self):
-        how = "bit for bit"
-        if not self.exact:
-            how = (
-                f"within {TOLERANCE:g} on another layout, the largest difference {self.largest:.1g}"
-            )
+        other = f"within {TOLERANCE:g} on another layout (the largest: {self.largest:.1g})"
+        how = "bit for bit" if self.exact else other
         if self.parted:
             return f"they part: {self.parted[0]}"
         if not self.compared:

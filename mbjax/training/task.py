@@ -35,7 +35,8 @@ class Task:
 
     make_model: (nnx.Rngs) -> network. optimizer: (plan) -> (Optax transformation, schedule of the
     rate, for the log). evaluate: (graphdef, state, mesh) -> {metric: float}, with a data_index()
-    like that of a source's load; or None. best: the metric by which a checkpoint is the best. describe: what goes into a checkpoint about the network.
+    like that of a source's load; or None. best: the metric by which a checkpoint is the best.
+    describe: what goes into a checkpoint about the network.
     initial: new parameters -> those that a run starts from, numpy (an encoder's weights put in).
     trainable: path of a parameter -> whether it trains; None: all do. The optimizer has to leave
     the others alone as well (`optimizer.adamw_in_groups`). config: with what the data added to it
