@@ -42,6 +42,7 @@ import tensorflow_datasets as tfds
 
 from data_prep.parts import read_parts
 from data_prep.report import Report, summary
+from mbjax.remarks import one_line
 
 
 class BadFile(ValueError):
@@ -238,7 +239,7 @@ def checked_records(
         ValueError, OSError, EOFError, IndexError, TypeError, ArithmeticError, RecursionError,
         MemoryError,
     ) as error:  # fmt: skip
-        report.leave_out("", " ".join(str(error).split()) or type(error).__name__)
+        report.leave_out("", one_line(error))
 
 
 def _finite(value) -> bool:

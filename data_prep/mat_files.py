@@ -13,6 +13,7 @@ import tempfile
 
 import numpy as np
 
+from mbjax.remarks import one_line
 from mbjax.safe_files import numpy_files
 
 _SECONDS = 600  # for files of some hundred MB, on a slow disk
@@ -70,7 +71,7 @@ def _main(path, out, *names):
                     arrays |= _flat(name, list(value.reshape(-1)) if cells else value)
         np.savez(out, **arrays)
     except Exception as error:  # almost any, of files that are cut short or something else
-        sys.exit(" ".join(str(error).split()) or type(error).__name__)
+        sys.exit(one_line(error))
 
 
 def _of_hdf5(file, value):

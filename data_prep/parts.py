@@ -15,6 +15,7 @@ import numpy as np
 
 from data_prep.report import Report
 from mbjax.atomic_files import written_beside
+from mbjax.remarks import one_line
 from mbjax.safe_files import numpy_files
 
 
@@ -79,8 +80,7 @@ def _removed_if_damaged(path):
     ) as error:  # fmt: skip
         path.unlink(missing_ok=True)
         raise DamagedPart(
-            f"{path} was damaged and is removed ({' '.join(str(error).split())}); run again to make"
-            " it anew"
+            f"{path} was damaged and is removed ({one_line(error)}); run again to make it anew"
         ) from error
 
 

@@ -14,6 +14,8 @@ import types
 
 import google_crc32c
 
+from mbjax.remarks import one_line
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -37,7 +39,7 @@ def write_shards(corpus, options: dict, parts: pathlib.Path, staging: pathlib.Pa
             builder.download_and_prepare()
     except Exception as error:
         # TFDS wraps the system's error in its own.
-        text = " ".join(str(error).split())
+        text = one_line(error)
         for number in NO_ROOM:
             if os.strerror(number) in text:
                 raise OSError(number, os.strerror(number)) from error

@@ -16,7 +16,7 @@ import traceback
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from mbjax.remarks import remark
+from mbjax.remarks import one_line, remark
 from mbjax.safe_files import json_files
 
 RUN_FILE = "config.json"  # in a work folder
@@ -189,7 +189,7 @@ def _named(file):
         else:
             frames = traceback.extract_tb(error.__traceback__)
             lines = [frame.lineno for frame in frames if frame.filename == path]
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
         if type(error) is ValueError:  # what the file itself says of its variant
             raise ConfigError(reason) from None
         where = f"{path}, line {lines[-1]}" if lines else path

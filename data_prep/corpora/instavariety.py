@@ -17,6 +17,7 @@ from data_prep.resampling import generator
 from data_prep.windows import cut, cut_source
 from mbjax.pose.normalise import crop_scale
 from mbjax.pose.skeleton import NUM_JOINTS, ROOT
+from mbjax.remarks import one_line
 from mbjax.safe_files import numpy_files
 
 # OpenPose's names in the order of mbjax.pose.skeleton.JOINTS. The release has neither belly nor
@@ -131,7 +132,7 @@ def _clips_of_track(source, options, report):
         except KeyError as error:
             report.leave_out(path.name, f"missing key {error}")
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            report.leave_out(path.name, f"not a frame of a track: {' '.join(str(error).split())}")
+            report.leave_out(path.name, f"not a frame of a track: {one_line(error)}")
     # Names need not sort as numbers do; a frame that is there twice makes no motion.
     frames.sort(key=lambda frame: frame[0])
     numbers = np.array([number for number, _ in frames])

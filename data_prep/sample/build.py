@@ -14,6 +14,7 @@ import sys
 
 from data_prep.prepare import prepare
 from data_prep.sample.sample_builders import Annotated2d, Detected2d, Motion3d
+from mbjax.remarks import one_line
 
 _NOTICE = """\
 The datasets in this folder are made from recordings 01_01 and 01_03 of the CMU Graphics Lab Motion
@@ -51,7 +52,7 @@ def main(argv=None) -> int:
     try:
         print(make(arguments.raw, arguments.out))
     except (ValueError, OSError) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        print("error: " + one_line(error), file=sys.stderr)
         return 1
     return 0
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mbjax import safe_pickle
 from mbjax.body.model import PUBLISHED_NAMES, Body
+from mbjax.remarks import one_line
 from mbjax.safe_files import numpy_files
 
 SMPL_JOINTS, SMPLH_JOINTS = 24, 52
@@ -96,10 +97,6 @@ def _read_archive(path, names):
     return {name: _plain(arrays[name], path, name) for name in names if name in arrays}
 
 
-def _line(error):
-    return " ".join(str(error).split())
-
-
 # --- stand-ins for what a pickle of a body names --------------------------------------------
 
 
@@ -163,7 +160,7 @@ def _plain(value, path, name):
         AttributeError, IndexError, TypeError, ValueError, RecursionError, MemoryError,
     ) as error:  # fmt: skip
         raise ValueError(
-            f"{path}: {name} cannot be made an array ({_line(error)}); {_ADVICE}"
+            f"{path}: {name} cannot be made an array ({one_line(error)}); {_ADVICE}"
         ) from error
 
 

@@ -23,6 +23,7 @@ from mbjax.body import files as body_files
 from mbjax.body import stand_in
 from mbjax.body.model import Body, RegressedJoints
 from mbjax.pose.rotations import matrix_to_axis_angle
+from mbjax.remarks import one_line
 from mbjax.safe_files import numpy_files
 
 VARIABLE = "MBJAX_SMPL"
@@ -162,7 +163,9 @@ def _read_npy(path):
     try:
         return np.asarray(numpy_files.read_npy(path), np.float64)
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: not an array of numbers ({_line(error)}); {_RELEASE}") from None
+        raise ValueError(
+            f"{path}: not an array of numbers ({one_line(error)}); {_RELEASE}"
+        ) from None
 
 
 def _read_mean(path):
@@ -171,7 +174,7 @@ def _read_mean(path):
         pose, shape = (np.asarray(arrays[n], np.float64).reshape(-1) for n in ("pose", "shape"))
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
-            f"{path}: pose and shape cannot be read ({_line(error)}); {_RELEASE}"
+            f"{path}: pose and shape cannot be read ({one_line(error)}); {_RELEASE}"
         ) from None
     if pose.shape != (144,) or shape.shape != (NUM_BETAS,):
         raise ValueError(
@@ -179,10 +182,6 @@ def _read_mean(path):
             f"and {NUM_BETAS} were wanted"
         )
     return pose, shape
-
-
-def _line(error):
-    return " ".join(str(error).split())
 
 
 # --- theta ------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import re
 import sys
 import threading
 
+from mbjax.remarks import one_line
+
 # Of the disk; libraries that write wrap them in errors of their own, each in another way.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOTCONN)
 _LONGEST = 1000  # characters of a line
@@ -43,14 +45,14 @@ def _whole_line(error):
         return disk
     if isinstance(error, OSError):
         return _system(error)
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, MemoryError):
-        return f"out of memory: {text}" if text else "out of memory"
+        return f"out of memory: {text}" if str(error) else "out of memory"
     if type(error).__name__ == "JaxRuntimeError":
         full = "RESOURCE_EXHAUSTED" in text or "Out of memory" in text
         return f"out of the device's memory: {text[:200]}" if full else None
     if isinstance(error, ValueError | ImportError):
-        return text or type(error).__name__
+        return text
     return None
 
 
@@ -83,8 +85,8 @@ def _chain(error):
 def _system(error: OSError) -> str:
     """FILE: what the system says; the errors of this package bring a sentence of their own."""
     if error.strerror and error.filename is not None:
-        return " ".join(f"{error.filename}: {error.strerror}".split())
-    return " ".join(str(error.strerror or error).split()) or type(error).__name__
+        return one_line(f"{error.filename}: {error.strerror}")
+    return one_line(error.strerror or error)
 
 
 def quiet_threads() -> None:

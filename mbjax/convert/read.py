@@ -27,6 +27,7 @@ from mbjax.convert.optimizer_state import Adam
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
 from mbjax.models.trained_on import TrainedOn
+from mbjax.remarks import first_line
 from mbjax.training import checkpoint
 
 # What the release's training scripts save beside tensors.
@@ -146,7 +147,7 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
         described = dict(meta["network"])
         kind = described["kind"]
     except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
-        line = (str(error).strip().splitlines() or [""])[0][:160]
+        line = first_line(error, 160)
         raise ValueError(
             f"the checkpoint {folder} cannot be read ({type(error).__name__}: {line})"
         ) from None
@@ -291,7 +292,7 @@ def _fetch(address: str) -> pathlib.Path:
         _reach_hub()
         return pathlib.Path(hf_hub_download(repository, file, etag_timeout=5))
     except Exception as error:  # noqa: BLE001  its own, requests', httpx's, by version
-        line = (str(error).strip().splitlines() or [""])[0][:200]
+        line = first_line(error, 200)
         raise FileNotFoundError(
             f"{address} is not on this machine and cannot be downloaded "
             f"({type(error).__name__}: {line}); offline, download it elsewhere and give its path"

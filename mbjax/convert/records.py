@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mbjax.remarks import one_line
+
 # Numbers of a run's config that exporting uses.
 _CONFIG_NUMBERS = (
     "weight_decay", "rate_decay_per_epoch", "learning_rate_backbone", "learning_rate_head",
@@ -16,12 +18,14 @@ def check_meta(meta: Mapping) -> None:
     """ValueError, in one line, where a record of this package holds what it never writes."""
     for name in ("step", "epoch"):
         if type(meta.get(name)) is not int or not 0 <= meta[name] < 2**53:
-            raise ValueError(f"its record is damaged: {name} is {_shown(meta.get(name))}")
+            raise ValueError(
+                f"its record is damaged: {name} is {one_line(repr(meta.get(name)), 60)}"
+            )
     if meta.get("learning_rate") is not None:
         _need_number(meta, "learning_rate")
     for name in ("config", "metrics", "torch"):
         if not isinstance(meta.get(name) or {}, Mapping):
-            raise ValueError(f"its record is damaged: {name} is {_shown(meta[name])}")
+            raise ValueError(f"its record is damaged: {name} is {one_line(repr(meta[name]), 60)}")
     config = meta.get("config") or {}
     for name in _CONFIG_NUMBERS:
         if config.get(name) is not None:
@@ -51,8 +55,8 @@ def check_optimizer(state) -> None:
     for entry in state["state"].values():
         if entry and number(entry.get("step")) is None:
             raise ValueError(
-                f"the optimizer state has a step of {_shown(entry.get('step'))}; --no-optimizer "
-                "leaves it out"
+                f"the optimizer state has a step of {one_line(repr(entry.get('step')), 60)}; "
+                "--no-optimizer leaves it out"
             )
 
 
@@ -83,7 +87,7 @@ def plain(value):
 
 def _need_number(values, name):
     if isinstance(values[name], bool) or number(values[name]) is None:
-        raise ValueError(f"its record is damaged: {name} is {_shown(values[name])}")
+        raise ValueError(f"its record is damaged: {name} is {one_line(repr(values[name]), 60)}")
 
 
 def _are_groups(groups, lists):
@@ -92,7 +96,3 @@ def _are_groups(groups, lists):
         and all(isinstance(group.get(name), list | tuple) for name in lists)
         for group in groups
     )
-
-
-def _shown(value):
-    return " ".join(repr(value).split())[:60]

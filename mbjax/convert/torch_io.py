@@ -21,6 +21,7 @@ import numpy as np
 
 from mbjax.atomic_files import written_beside
 from mbjax.convert.array_types import WeightFile, as_float32
+from mbjax.remarks import first_line
 from mbjax.training.fingerprint import Fingerprints
 
 RECORD = "mbjax.json"
@@ -79,7 +80,7 @@ def read(path: str | os.PathLike) -> WeightFile:
         arrays = {name: _array(torch, tensor) for name, tensor in tensors.items()}
         optimizer = _plain(torch, optimizer)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{path}: a tensor cannot be used: {_line(error)}") from None
+        raise ValueError(f"{path}: a tensor cannot be used: {first_line(error, 160)}") from None
     record = _record(path)
     _check_arrays(path, record, arrays, optimizer)
     return WeightFile(
@@ -198,8 +199,8 @@ def _load(torch, path):
         raise
     except Exception as error:  # noqa: BLE001  whatever damaged bytes make torch raise
         raise ValueError(
-            f"{path} is damaged, cut short, or no PyTorch checkpoint ({_line(error)}); copy or "
-            "download it again"
+            f"{path} is damaged, cut short, or no PyTorch checkpoint ({first_line(error, 160)}); "
+            "copy or download it again"
         ) from None
 
 
@@ -247,8 +248,3 @@ def _array(torch, tensor):
 def _own(array):
     """A writable contiguous copy: torch shares the memory it is given."""
     return np.array(array, order="C")
-
-
-def _line(error):
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
-    return (text.splitlines() or [type(error).__name__])[0][:160]

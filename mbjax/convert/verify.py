@@ -12,6 +12,7 @@ from mbjax.convert import read as source
 from mbjax.convert.read import without_warnings
 from mbjax.data import health
 from mbjax.data.records import SAMPLE
+from mbjax.remarks import one_line
 from mbjax.safe_files import json_files
 from mbjax.training import checkpoint, workdir
 from mbjax.training.run_log import METRICS_FILE, read_metrics
@@ -62,7 +63,7 @@ def _attempt(found: Verified, what: str, look: Callable[[], str]) -> None:
     try:
         found.lines.append(look())
     except Exception as error:  # noqa: BLE001  whatever damaged files make libraries raise
-        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        reason = one_line(error, 400)
         found.damage.append(reason if what in reason else f"{what}: {reason}")
 
 

@@ -9,6 +9,7 @@ import pathlib
 
 import numpy as np
 
+from mbjax.remarks import one_line
 from mbjax.safe_files import json_files
 
 _CORE = "tensorflow_datasets.core.features."
@@ -90,7 +91,7 @@ class Features:
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
                 raise ValueError(
                     f"{path}: field {name[:100]!r} is not one of a prepared dataset"
-                    f" ({' '.join(str(error).split()) or type(error).__name__})"
+                    f" ({one_line(error)})"
                 ) from None
 
     def decode(self, data: bytes) -> dict:

@@ -20,6 +20,7 @@ from etils import epath
 
 from mbjax.atomic_files import folder_beside
 from mbjax.data import record_features
+from mbjax.remarks import one_line
 from mbjax.safe_files import json_files
 
 SAMPLE = "sample:"
@@ -129,7 +130,7 @@ class RecordReader:
         except DamagedRecord:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = one_line(error, 200)
             raise DamagedRecord(
                 f"{shard.where(place)}: does not decode as features.json says ({reason})"
             ) from error
@@ -164,7 +165,7 @@ def read_info(directory: pathlib.Path) -> tuple[dict, dict[str, list[int]]]:
             for split in info.get("splits", [])
         }
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise DamagedRecord(
             f"{path}: does not say splits and their shards ({reason}); copy or prepare the dataset"
             " again"

@@ -8,6 +8,8 @@ import os
 
 import numpy as np
 
+from mbjax.remarks import first_line
+
 # Persons with landmarks of this mean score are none: rtmlib gives one for each box.
 _LEAST_SCORE = 0.3
 
@@ -33,7 +35,7 @@ class Rtmlib:
         try:
             self._model = BodyWithFeet(backend="onnxruntime", device="cpu", **own)
         except Exception as error:  # noqa: BLE001  its downloader's, urllib's, ONNX Runtime's
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            line = first_line(error, 200)
             raise ValueError(
                 f"rtmlib cannot load its nets ({line}); it downloads them when first used: connect "
                 "once, or set MBJAX_RTMLIB_DETECTOR and MBJAX_RTMLIB_POSE to files fetched "

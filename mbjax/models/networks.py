@@ -7,6 +7,7 @@ from flax import nnx
 
 from mbjax.models import action, mesh
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
+from mbjax.remarks import one_line
 
 # kind: (network, sizes of its head). The encoder alone, with its pose head, is 'dstformer'.
 WITH_HEAD: dict[str, tuple[type, type]] = {
@@ -84,5 +85,5 @@ def _check_types(config: type, sizes) -> None:
         else:
             right = isinstance(value, bool if kind is bool else str)
         if not right:
-            shown = " ".join(repr(value).split())[:60]
+            shown = one_line(repr(value), 60)
             raise ValueError(f"the description of its network is damaged: {field.name} is {shown}")

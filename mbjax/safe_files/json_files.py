@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 
+from mbjax.remarks import one_line
+
 # Indexes, tables and cards; what holds data has readers of its own.
 _LARGEST = 200 << 20
 
@@ -19,7 +21,7 @@ def read_object(path: str | os.PathLike) -> dict:
         value = json.loads(path.read_text(encoding="utf-8"))
     # RecursionError: brackets nested without an end.
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{path}: not JSON ({one_line(error)})") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path}: not a JSON object but {type(value).__name__}")
     return value

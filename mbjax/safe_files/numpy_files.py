@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 
 from mbjax import safe_pickle
+from mbjax.remarks import one_line
 from mbjax.safe_pickle.arrays import check_text
 
 # Bytes that an archive may inflate to, and so many for each of its own. Deflate reaches 1,000;
@@ -153,14 +154,10 @@ def _as_one_line():
         # The system's; without a number it is zipfile's or numpy's own, or a damaged offset's.
         if error.errno not in (None, errno.EINVAL):
             raise
-        raise ValueError(_line(error)) from error
+        raise ValueError(one_line(error, 300)) from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"broken or cut off ({_line(error)})") from error
+        raise ValueError(f"broken or cut off ({one_line(error, 300)})") from error
     except safe_pickle.Refused:
         raise
     except Exception as error:  # a header is Python source, and fails in as many ways
-        raise ValueError(_line(error)) from error
-
-
-def _line(error):
-    return " ".join(str(error).split())[:300] or type(error).__name__
+        raise ValueError(one_line(error, 300)) from error

@@ -16,6 +16,7 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 
+from mbjax.remarks import one_line
 from mbjax.safe_pickle.arrays import NUMPY
 from mbjax.safe_pickle.machine import Machine, Refused
 from mbjax.safe_pickle.plain import Plain
@@ -54,5 +55,5 @@ def load_stream(file, stand_ins: StandIns | None = None):
         raise ValueError("not a whole pickle, or too large for this machine's memory") from error
     # Bytes that are not a pickle, or half of one, end in an error of almost any type.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error, 200)
         raise ValueError(f"not a whole pickle ({reason}); download it again") from error

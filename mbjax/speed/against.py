@@ -21,6 +21,7 @@ from mbjax.convert import names, params, torch_io
 from mbjax.models import attention
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.pose import losses
+from mbjax.remarks import one_line
 from mbjax.training import optimizer
 
 _RATE = 1e-5  # small: a step in the wrong place changes no speed, but a network of NaN would
@@ -76,7 +77,7 @@ def run(
             twin = TimedTwin(network, state, x_BxTxJxC, target_BxTxJx3, mode, _RATE)
             difference = float(np.abs(twin.pose() - begun).max())
         except (RuntimeError, ImportError, OSError) as error:
-            report["modes"][mode] = {"error": " ".join(str(error).split())[:200]}
+            report["modes"][mode] = {"error": one_line(error, 200)}
             say(f"  {mode}: does not run here: {report['modes'][mode]['error']}")
             continue
         limit = max(_SAME[mode], 0.1 if network.dtype == "bfloat16" else 0)

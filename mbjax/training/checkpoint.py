@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from mbjax.devices.cluster import EndedTogether
+from mbjax.remarks import first_line
 from mbjax.training.signed_meta import (
     DamagedCheckpoint,
     Signed,
@@ -164,7 +165,7 @@ class Checkpoints:
         try:
             return self._manager.restore(step, args=arguments), ""
         except Exception as error:  # noqa: BLE001  whatever a damaged folder makes Orbax raise
-            return None, _first_line(error)
+            return None, first_line(error)
 
     def _put_aside(self, steps):
         """Renames damaged checkpoints, so that the run can write those steps again."""
@@ -289,7 +290,7 @@ def _difference(found, items, folder) -> str:
             return f"it is a copy of step {found['meta']['step']}"
         verify_arrays(found["meta"], {name: found[name] for name in items}, folder)
     except DamagedCheckpoint as error:
-        return _first_line(error)
+        return first_line(error)
     return ""
 
 
@@ -317,7 +318,3 @@ def _empty(folder):
     """Deletes what is in a folder; it stays, since more may be on its way into it."""
     for path in folder.iterdir() if folder.exists() else ():
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _first_line(error) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

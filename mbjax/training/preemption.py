@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 
 from mbjax.atomic_files import remove_unfinished
 from mbjax.devices.cluster import Ended, EndedTogether
+from mbjax.remarks import one_line
 
 # Exit status of a run that was told to stop and saved: start it again and it continues.
 EXIT_START_AGAIN = 75
@@ -30,7 +31,7 @@ class ProcessLost(Ended):
     exit_status = EXIT_START_AGAIN
 
     def __init__(self, when: str, error: Exception):
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         super().__init__(
             f"after {when} process {jax.process_index()} of {jax.process_count()} lost "
             f"another one ({reason}); start all again, they continue from the last checkpoint",

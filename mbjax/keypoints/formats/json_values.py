@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from mbjax.remarks import one_line
+
 _IMAGE_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|mp4|avi|mov)$", re.IGNORECASE)
 # Numbers of frames and persons past this are hashes or times, not counts.
 _LARGEST = 2**53
@@ -38,7 +40,7 @@ def rate(value) -> float | None:
         return None
     fps = numbers(value, "fps")
     if fps.size != 1 or not np.isfinite(fps).all() or not 0 < fps.item() < 1e5:
-        raise ValueError(f"fps {_shown(value)} makes no sense")
+        raise ValueError(f"fps {one_line(repr(value), 60)} makes no sense")
     return float(fps.item())
 
 
@@ -47,13 +49,9 @@ def image_size(value, what: str = "width, height") -> tuple[float, float]:
     size = numbers(value, what)
     if size.shape != (2,) or not ((size > 0) & (size < 1e6)).all():
         raise ValueError(
-            f"{what}: {_shown(value)} is not the width and height of an image in pixels"
+            f"{what}: {one_line(repr(value), 60)} is not the width and height of an image in pixels"
         )
     return float(size[0]), float(size[1])
-
-
-def _shown(value):
-    return " ".join(str(value).split())[:60]
 
 
 def score(value) -> float:
