@@ -5,10 +5,12 @@ in any case.
 """
 
 import errno
+import logging
 import os
 import re
 import sys
 import threading
+import warnings
 
 from mbjax.remarks import one_line
 
@@ -98,6 +100,9 @@ def quiet_threads() -> None:
     if os.environ.get("MBJAX_TRACEBACK"):
         return
     threading.excepthook = lambda about: None
+    # 'Task exception was never retrieved', with its traceback.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
     usual = sys.unraisablehook
 
     def unraisable(about):

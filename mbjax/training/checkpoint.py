@@ -6,6 +6,8 @@ and holds a fingerprint of each array and of itself. They are verified whenever 
 read; checkpoints from before fingerprints are taken as they are.
 """
 
+import contextlib
+import errno
 import os
 import shutil
 import threading
@@ -109,17 +111,21 @@ class Checkpoints:
         step = int(meta["step"])
         if step in self._manager.all_steps():
             return
+        if not self.directory.is_dir():  # Orbax would make another one, without the run's config
+            gone = "it was there when the run began, and is gone"
+            raise FileNotFoundError(errno.ENOENT, gone, os.fspath(self.directory))
         self._delete_removed()
         # Orbax stores no empty tree; a network without statistics has no item `other`.
         items = {n: ocp.args.StandardSave(state[n]) for n in ARRAYS if jax.tree.leaves(state[n])}
         self._begun = Signed(meta, {name: state[name] for name in items})
         metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(self._begun)),
-            metrics=metrics,
-            force=True,
-        )
+        with self._place_of_errors():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(self._begun)),
+                metrics=metrics,
+                force=True,
+            )
 
     def restore(self, abstract: Mapping, report: Callable[[str], None] = lambda text: None):
         """(state, meta) of the newest checkpoint that can be read, or None where there is none.
@@ -180,7 +186,18 @@ class Checkpoints:
     def wait(self) -> None:
         """Returns when everything begun is on disk; NotFinite, see `save`."""
         self._check_begun()
-        self._manager.wait_until_finished()
+        with self._place_of_errors():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _place_of_errors(self):
+        """Where the system's error does not name what could not be written, this folder."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, os.fspath(self.directory)) from error
 
     def _check_begun(self):
         """NotFinite where the newest save is of arrays that are not finite.
@@ -194,7 +211,8 @@ class Checkpoints:
 
     def close(self) -> None:
         self._check_begun()
-        self._manager.close()
+        with self._place_of_errors():
+            self._manager.close()
         if self._writes:
             self._deleting.join()
             shutil.rmtree(self.directory / _REMOVED, ignore_errors=True)

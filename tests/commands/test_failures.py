@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import sys
 
 import pytest
@@ -43,6 +44,25 @@ def test_faults_of_the_program_are_none():
     assert failures.line_of(MemoryError()) == "out of memory"
     long = failures.line_of(ValueError("file: " + "x" * 100_000 + "; get it again"))
     assert long.startswith("file: xx") and long.endswith("xx; get it again") and len(long) < 1000
+
+
+def test_what_fails_in_the_background_is_not_printed_beside_the_line():
+    code = (
+        "import asyncio\n"
+        "from mbjax.commands import failures\n"
+        "failures.quiet_threads()\n"
+        "async def fail():\n"
+        "    raise ValueError('RESOURCE_EXHAUSTED')\n"
+        "async def main():\n"
+        "    asyncio.ensure_future(fail())\n"
+        "    await asyncio.sleep(0)\n"
+        "asyncio.run(main())\n"
+        "fail()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=commands.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stderr == ""
 
 
 @pytest.mark.parametrize("raised", [RuntimeError, ValueError, None])

@@ -1,4 +1,5 @@
 import os
+import shutil
 import threading
 import time
 
@@ -110,6 +111,15 @@ def test_a_save_does_not_wait_for_fingerprints(tmp_path, monkeypatch):
     ):
         manager.wait()
     assert [path.name for path in manager.directory.glob("[0-9]")] == ["3"]
+
+
+def test_a_folder_that_was_deleted_is_not_made_anew(tmp_path):
+    state, meta = make(3)
+    manager = Checkpoints(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="was there when the run began, and is gone"):
+        manager.save(state, meta)
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_there_is_one_clear_line(tmp_path):

@@ -100,6 +100,32 @@ def test_sigterm_saves_and_asks_to_be_started_again(uninterrupted, tmp_path):
     assert_same_end(uninterrupted, tmp_path)
 
 
+@pytest.mark.slow
+def test_a_full_disk_stops_training_and_with_room_it_goes_on(uninterrupted, tmp_path):
+    """A disk of 0.6 MB has room for the first checkpoint alone."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system can be mounted by root alone")
+    try:
+        full = subprocess.run(
+            command(disk / "run"), env=ENVIRONMENT, capture_output=True, text=True
+        )
+        lines = [line for line in full.stderr.splitlines() if not line.startswith("pretrain: step")]
+        assert full.returncode == 1 and len(lines) == 1, full.stderr
+        assert lines[0].endswith("No space left on device") and str(disk) in lines[0]
+        steps = [path for path in (disk / "run/checkpoints").iterdir() if path.name.isdigit()]
+        assert steps
+        for path in steps:
+            checkpoint.read(path, checkpoint.ARRAYS)  # verified, too
+        subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)
+        subprocess.run(command(disk / "run"), env=ENVIRONMENT, check=True, capture_output=True)
+        assert_same_end(uninterrupted, disk / "run")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
 def test_a_run_that_is_done_stays_done(uninterrupted):
     before = (uninterrupted / "metrics.jsonl").read_text()
     done = subprocess.run(
