@@ -90,22 +90,33 @@ def output_folder(path: str | os.PathLike, what: str = "--out") -> Iterator[path
     user.
     """
     path = pathlib.Path(path).expanduser()
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{what} {path} is a file, not a folder")
     # All folders that are new, the innermost first.
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         _made.extend(made)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            check_file(path / "check")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise type(error)(error.errno, f"{what}: {reason}", os.fspath(path)) from error
-        yield path
+        yield make_folder(path, what)
     finally:
         _remove_empty(made)
         _made[:] = [folder for folder in _made if folder not in made]
+
+
+def make_folder(path: str | os.PathLike | None, what: str = "--out") -> pathlib.Path | None:
+    """A folder to write to, made where it is missing; None for none. Errors of `output_folder`.
+
+    For several processes at once: it stays, since another one may be about to write.
+    """
+    if not path:
+        return None
+    path = pathlib.Path(path).expanduser()
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{what} {path} is a file, not a folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        check_file(path / "check")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise type(error)(error.errno, f"{what}: {reason}", os.fspath(path)) from error
+    return path
 
 
 def remove_unfinished() -> None:

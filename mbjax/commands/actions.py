@@ -60,9 +60,10 @@ def add(command) -> None:
 
 
 def _cross_validate(args):
+    from mbjax import configuration
     from mbjax.experiments import cross_validation
 
-    config = train.task_config(args, "action")
+    config = configuration.load(args.config, args.settings)
     if args.init:
         train.start_from(config, args)
     subjects = tuple(name for name in args.subjects.split(",") if name)

@@ -167,6 +167,7 @@ def _infer_into_folder(args, found):
         window=args.window, reference_compat=args.reference_compat,
     )  # fmt: skip
     in_world = world.of_motion(motion, args.smooth, not args.no_foot_lock)
+    infer_body.check_obj(args.obj, in_world.persons)
     paths = motion_files.write_all(
         motion, args.out, rig_names=args.rig, in_world=in_world,
         frames=pictures.video.frames if pictures.video else None,

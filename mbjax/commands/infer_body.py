@@ -11,6 +11,17 @@ from mbjax.motion.world import World
 
 # A fit that is farther off than this on average is worth a word.
 _FAR_MM = 40
+_AT_MOST_OBJ = 2000  # files of 0.8 MB
+
+
+def check_obj(asked: bool, persons) -> None:
+    """ValueError where --obj would write too many files. persons: each has frames_T."""
+    frames = sum(len(one.frames_T) for one in persons)
+    if asked and frames > _AT_MOST_OBJ:
+        raise ValueError(
+            f"--obj writes a file for each frame, {_AT_MOST_OBJ:,} at most; here are {frames:,}: "
+            "--person takes one person"
+        )
 
 
 def run(body: Smpl, in_world: World, folder: pathlib.Path, obj: bool, found: dict) -> None:

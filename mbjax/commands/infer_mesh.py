@@ -13,8 +13,6 @@ from mbjax.lifting.prepare import clips_of
 from mbjax.motion.files import DEFAULT_FPS
 from mbjax.pictures import bodies as draw_mesh
 
-_AT_MOST_OBJ = 2000  # files of 0.8 MB
-
 
 def run(args, keypoints, fps, model, found: dict) -> int:
     """args: of `mbjax infer`. Writes smpl.npz, body.glb and a picture per person into args.out.
@@ -29,10 +27,8 @@ def run(args, keypoints, fps, model, found: dict) -> int:
     body = smpl.load(args.body)
     clips, notes = clips_of(keypoints, args.person, args.pixel, args.image_size)
     motions = body_motion.mesh_motion(model, clips, body, args.window)
-    if args.obj and sum(len(one.frames_T) for one in motions) > _AT_MOST_OBJ:
-        raise ValueError(f"--obj writes a file for each frame, {_AT_MOST_OBJ:,} at most")
+    infer_body.check_obj(args.obj, motions)
     folder = pathlib.Path(args.out).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
     rate = fps or DEFAULT_FPS
     found.update(
         source=keypoints.source, layout=keypoints.layout, fps=fps, body=body.where,

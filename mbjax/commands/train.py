@@ -67,11 +67,12 @@ def _quickstart(args):
 
 
 def _pretrain(args):
+    from mbjax import configuration
     from mbjax.devices import cluster
     from mbjax.tasks.pretrain import task as pretrain
     from mbjax.training import extension, loop
 
-    config = task_config(args, "pretrain")
+    config = configuration.load(args.config, args.settings)
     with cluster.joined(vars(args), say):
         if args.extend:
             extension.extend(args.workdir, config)
@@ -79,11 +80,11 @@ def _pretrain(args):
 
 
 def _finetune(args):
-    from mbjax import tasks
+    from mbjax import configuration, tasks
     from mbjax.devices import cluster
     from mbjax.training import extension, loop
 
-    config = task_config(args, args.task)
+    config = configuration.load(args.config, args.settings)
     if args.init:
         start_from(config, args)
     with cluster.joined(vars(args), say):
@@ -110,28 +111,15 @@ def _evaluate(args):
     from mbjax.devices import cluster
 
     if args.config:
-        config = task_config(args, args.task or "pretrain")
+        config = configuration.load(args.config, args.settings)
     else:
         config = configuration.of_run(args.checkpoint, args.settings)
     own = config.get("task", "pretrain")
     if args.task not in (None, own):
-        raise ValueError(f"{args.checkpoint} is a run of the task {own!r}, not of {args.task!r}")
+        of = f"{args.config} is a config" if args.config else f"{args.checkpoint} is a run"
+        raise ValueError(f"{of} of the task {own!r}, not of {args.task!r}")
     task = tasks.find(own)
     with cluster.joined(vars(args), say) as place:
         report = task.evaluate_checkpoint(config, args.checkpoint, args.out or None)
     if place.process == 0:
         print(json.dumps(dict(report.metrics)) if args.json else report.text)
-
-
-def task_config(args, task):
-    """The config of a command for a task; ValueError where it is another task's."""
-    from mbjax import configuration
-
-    config = configuration.load(args.config, args.settings)
-    own = config.get("task", "pretrain")
-    if own != task:
-        how = "pretrain" if own == "pretrain" else f"finetune {own}"
-        raise ValueError(
-            f"{args.config} is a config of the task {own!r}, not of {task!r}: mbjax {how}"
-        )
-    return config

@@ -19,7 +19,6 @@ from mbjax.convert import names, params
 from mbjax.convert.read import Source
 from mbjax.models.dstformer import DSTformer
 
-FORMATS = ("stablehlo", "onnx")
 # Lowered for all of these at once; which one runs is decided where the file is loaded.
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Of coordinates of order 1, in float32: the same operations in another order.
@@ -27,7 +26,7 @@ TOLERANCE = 1e-5
 
 
 def write(source: Source, path: str | os.PathLike, kind: str) -> float:
-    """A checkpoint's encoder with its pose head as `kind`, one of FORMATS: the largest difference.
+    """A checkpoint's encoder with its pose head as 'stablehlo' or 'onnx': the largest difference.
 
     In float32, whatever the run computed in.
     ValueError for a net with another head, or a file that does not say what the model says;

@@ -4,7 +4,6 @@ Shapes in names: N rows of a batch.
 """
 
 import functools
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -86,15 +85,3 @@ def config_for(config: ConfigDict, model: nnx.Module) -> ConfigDict:
     config = config.copy_and_resolve_references()
     config.model.update(dim_in=model.config.dim_in, maxlen=model.config.maxlen)
     return config
-
-
-def writable(out: str | None) -> pathlib.Path | None:
-    """The folder that an evaluation's files go into, made; ValueError where it cannot be."""
-    if not out:
-        return None
-    folder = pathlib.Path(out).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the folder {folder} cannot be made: {error.strerror}") from None
-    return folder

@@ -100,6 +100,16 @@ def test_an_output_folder_is_made_first_and_leaves_nothing(tmp_path):
         pass
 
 
+def test_a_folder_is_made_or_refused_in_one_line(tmp_path):
+    assert atomic_files.make_folder("") is None
+    assert atomic_files.make_folder(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError) as caught:
+        atomic_files.make_folder(tmp_path / "file" / "out")
+    expected = f"{tmp_path}/file/out: --out: Not a directory"
+    assert failures.line_of(caught.value) == expected
+
+
 # A file may grow to so many bytes and no further, as on a disk that fills up.
 LIMITED = (
     "import resource, sys\n"

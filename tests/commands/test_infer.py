@@ -10,6 +10,7 @@ import pytest
 import mbjax
 from mbjax.body import fit
 from mbjax.cli import main
+from mbjax.commands import infer_body
 from mbjax.convert import write as target
 from tests.recipes import weights as weight_recipes
 from tests.recipes.lifting import smooth_keypoints
@@ -157,3 +158,6 @@ def test_a_body_is_fitted_to_what_was_lifted(tmp_path, infer, monkeypatch):
     assert not {"smpl.npz", "body.glb"} & files
     status, _, errors, _ = infer("--obj")
     assert status == 1 and "--obj needs a body" in errors
+    monkeypatch.setattr(infer_body, "_AT_MOST_OBJ", 19)
+    status, _, errors, files = infer("--body", "synthetic", "--obj")
+    assert status == 1 and "19 at most; here are 20" in errors and not (files & {"smpl.npz", "obj"})

@@ -33,13 +33,11 @@ def test_a_value_out_of_range_is_named(setting, message):
         check_config(config, "pretrain")
 
 
-@pytest.mark.parametrize("command", ["pretrain", "evaluate"])
+@pytest.mark.parametrize(
+    "command", [("pretrain", "--workdir"), ("evaluate", "pretrain", "--checkpoint")]
+)
 def test_another_task_s_config_is_one_line(tmp_path, capsys, command):
-    arguments = [command, "--config", "configs/pose3d.py:sample"]
-    arguments += (
-        ["--workdir", str(tmp_path / "w")] if command == "pretrain" else ["--checkpoint", "tiny"]
-    )
-    assert main(arguments) == 1
+    assert main([*command, str(tmp_path / "w"), "--config", "configs/pose3d.py:sample"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "config of the task 'pose3d'" in error
     assert not (tmp_path / "w").exists()

@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
 from mbjax.devices import sharding
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
-from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk, writable
+from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
 
 
 class Scale(nnx.Module):
@@ -48,10 +47,3 @@ def test_a_config_for_a_checkpoint_is_a_copy():
     other = config_for(config, DSTformer(small, rngs=nnx.Rngs(0)))
     assert (other.model.dim_in, other.model.maxlen) == (2, 9)
     assert (config.model.dim_in, config.model.maxlen) == (3, 243)
-
-
-def test_a_folder_is_made_or_refused_in_one_line(tmp_path):
-    assert writable("") is None and writable(str(tmp_path / "a" / "b")).is_dir()
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="file/out cannot be made"):
-        writable(str(tmp_path / "file" / "out"))

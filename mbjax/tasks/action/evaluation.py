@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from mbjax.atomic_files import make_folder
 from mbjax.convert import params as conversion
 from mbjax.convert import read as weights
 from mbjax.data.action.recordings import Recordings, evenly
@@ -17,7 +18,7 @@ from mbjax.tasks.action import metrics as classification
 from mbjax.tasks.action import splits
 from mbjax.tasks.action.splits import Labelled
 from mbjax.tasks.checks import check_config
-from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk, writable
+from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
 from mbjax.training.task import Report
 
 
@@ -101,7 +102,7 @@ def scores(logits_NxK, labels_N) -> dict[str, float]:
 def evaluate_checkpoint(config, path, out=None) -> Report:
     """Scores of a checkpoint on the config's test recordings; tables and a picture into `out`."""
     check_config(config, "action")
-    folder = writable(out)
+    folder = make_folder(out)
     model, trained = load_net(path, "action")
     config = config_for(config, model)
     if trained.get("classes") and not splits.listed(config.classes):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from mbjax.atomic_files import written_beside
+from mbjax.atomic_files import make_folder, written_beside
 from mbjax.convert import params as conversion
 from mbjax.convert import read as sources
 from mbjax.data.action.clips import even_frames, to_clip
@@ -21,7 +21,6 @@ from mbjax.keypoints import read as keypoint_files
 from mbjax.models.batched import in_batches
 from mbjax.pictures import classes as draw_classes
 from mbjax.tasks.action.files import softmax
-from mbjax.tasks.evaluation import writable
 
 # What a recording of NTU has on average; recordings are resampled to the frames of a clip.
 WINDOW = 90
@@ -222,7 +221,7 @@ def _apply(graphdef, state, clips):
 
 def write(prediction: Prediction, out: str, top: int) -> list[pathlib.Path]:
     """actions.json and actions.png in the folder `out`, made if need be; their paths."""
-    folder = writable(out or ".")
+    folder = make_folder(out or ".")
     with written_beside(folder / "actions.json") as beside:
         beside.write_text(json.dumps(prediction.as_json(top), indent=1), encoding="utf-8")
     prediction.draw(folder / "actions.png")

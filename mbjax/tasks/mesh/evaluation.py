@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbjax.atomic_files import written_beside
+from mbjax.atomic_files import make_folder, written_beside
 from mbjax.body import smpl
 from mbjax.convert import load as loading
 from mbjax.data.records import RecordReader
@@ -19,7 +19,7 @@ from mbjax.models import flip, mesh
 from mbjax.models.networks import Network
 from mbjax.pose.rotations import axis_angle_to_matrix, matmul, matrix_to_axis_angle
 from mbjax.tasks.checks import check_config, check_length
-from mbjax.tasks.evaluation import Compiled, as_state, walk, writable
+from mbjax.tasks.evaluation import Compiled, as_state, walk
 from mbjax.tasks.mesh import metrics as mesh_metrics
 from mbjax.training.task import Report
 
@@ -252,7 +252,7 @@ def _mean_pose(reader) -> np.ndarray:
 def evaluate_checkpoint(config, path, out=None) -> Report:
     """What `Evaluation` measures of a checkpoint; `out` gets errors.npz with every frame's."""
     check_config(config, "mesh")
-    folder = writable(out)
+    folder = make_folder(out)
     model = loading.load(path, kinds=KINDS)
     kind = "mesh" if isinstance(model, mesh.MeshNet) else "mesh_refine"
     network = Network(model.config, kind, model.head_config)

@@ -5,6 +5,7 @@ Shapes in names: D channels of the embedding, N recordings, K classes.
 
 import numpy as np
 
+from mbjax.atomic_files import make_folder
 from mbjax.devices import sharding
 from mbjax.tasks.action import files as action_files
 from mbjax.tasks.action import metrics as classification
@@ -12,7 +13,7 @@ from mbjax.tasks.action import splits
 from mbjax.tasks.action.evaluation import Forward, load_net
 from mbjax.tasks.action.splits import Labelled
 from mbjax.tasks.checks import check_config
-from mbjax.tasks.evaluation import as_state, config_for, writable
+from mbjax.tasks.evaluation import as_state, config_for
 from mbjax.training.task import Report
 
 
@@ -134,7 +135,7 @@ def of_classes(recordings, classes) -> Labelled:
 def evaluate_checkpoint(config, path, out=None) -> Report:
     """One-shot scores of a checkpoint; tables and a picture into `out`."""
     check_config(config, "oneshot")
-    folder = writable(out)
+    folder = make_folder(out)
     model, _ = load_net(path, "embed")
     config = config_for(config, model)
     splits.check_clips(config)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from mbjax.atomic_files import written_beside
+from mbjax.atomic_files import make_folder, written_beside
 from mbjax.convert import load as loading
 from mbjax.data import detected_pairs
 from mbjax.data.records import RecordReader
@@ -24,7 +24,7 @@ from mbjax.pose import metrics
 from mbjax.pose.skeleton import NUM_JOINTS, ROOT, root_relative
 from mbjax.tasks import pose_targets
 from mbjax.tasks.checks import check_config, check_length
-from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk, writable
+from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
 from mbjax.tasks.pose3d.h36m_protocol import QUANTITIES, Recording, Scores, is_left_out
 from mbjax.training.task import Report
 
@@ -243,7 +243,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
             "the config has no evaluation.dir; give --config.evaluation.dir=DATASET, made by "
             "'mbjax prepare h36m'"
         )
-    folder = writable(out)
+    folder = make_folder(out)
     model = loading.load(path, kinds=("dstformer",))
     if model.config.num_joints != NUM_JOINTS or model.config.dim_in not in (2, 3):
         raise ValueError(

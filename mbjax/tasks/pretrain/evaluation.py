@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbjax.atomic_files import make_folder
 from mbjax.convert import load as loading
 from mbjax.data import augment, detector_noise
 from mbjax.data.records import RecordReader
@@ -23,7 +24,7 @@ from mbjax.pose import metrics, skeleton
 from mbjax.pose.normalise import crop_scale_3d
 from mbjax.tasks import pose_targets
 from mbjax.tasks.checks import check_config, check_length
-from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk, writable
+from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
 from mbjax.training.task import Report
 
 
@@ -178,7 +179,7 @@ def evaluate_checkpoint(config, path, out=None) -> Report:
     maxlen = model.config.maxlen
     check_length(options.frames, maxlen, "evaluation has", f"--config.evaluation.frames={maxlen}")
     evaluation = Evaluation(config_for(config, model), load_noise(config))
-    folder, devices = writable(out), sharding.make_mesh(config.fsdp)
+    folder, devices = make_folder(out), sharding.make_mesh(config.fsdp)
     found = evaluation(*as_state(model), devices)
     lines = [f"{options.dir} ({options.split}), root-relative:"]
     lines += [f"  {name:20s} {value:8.2f}" for name, value in found.items()]
