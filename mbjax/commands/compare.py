@@ -30,8 +30,9 @@ def _compare(args):
     motion, reference = compare.read_motion(args.motion), compare.read_motion(args.reference)
     found = compare.compare(motion, reference, args.height)
     if args.out:
-        with written_beside(args.out) as beside:
-            np.savez(beside, **found)
+        # A file, not its name: numpy adds .npz to others.
+        with written_beside(args.out) as beside, open(beside, "wb") as file:
+            np.savez(file, **found)
     means = {name: float(errors.mean()) for name, errors in found.items()}
     if args.json:
         print(json.dumps({"frames": len(found["p_mpjpe_mm"]), **means}))

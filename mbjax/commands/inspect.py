@@ -1,7 +1,7 @@
 """The subcommand inspect: what a prepared dataset holds, in numbers and pictures."""
 
+import contextlib
 import functools
-import pathlib
 
 from mbjax.commands.output import json_argument, one_object
 
@@ -19,14 +19,16 @@ def add(command) -> None:
 
 
 def _inspect(args):
+    from mbjax.atomic_files import output_folder
     from mbjax.data import health
 
     draw = None
-    if args.out:
-        from mbjax.pictures import clip_sheet
+    with contextlib.ExitStack() as stack:
+        if args.out:
+            from mbjax.pictures import clip_sheet
 
-        draw = functools.partial(clip_sheet.draw, pathlib.Path(args.out).expanduser())
-    with one_object(args) as result:
+            draw = functools.partial(clip_sheet.draw, stack.enter_context(output_folder(args.out)))
+        result = stack.enter_context(one_object(args))
         found = health.inspect(args.dataset, args.check, draw)
         print("\n".join(found.lines), flush=True)
         result.update(lines=found.lines, damage=found.damage, pictures=found.pictures)

@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from mbjax.atomic_files import written_beside
 from mbjax.pose import skeleton
 
 _DRAWN = 6  # clips
@@ -47,9 +48,7 @@ def _draw_histograms(path, field, all_NxJx3):
         axis.set_title(skeleton.JOINTS[joint])
         axis.set_yticks([])
     figure.subplots_adjust(0.02, 0.04, 0.99, 0.95, wspace=0.08, hspace=0.3)
-    figure.savefig(path, dpi=60)
-    plt.close(figure)
-    return path
+    return _saved(figure, path, 60)
 
 
 def _draw_clips(path, field, clips, records):
@@ -77,7 +76,12 @@ def _draw_clips(path, field, clips, records):
     figure.suptitle("left blue, right red; y grows downwards")
     # By hand: laying so many axes out takes matplotlib longer than drawing them.
     figure.subplots_adjust(0.04, 0.03, 0.99, 0.94, wspace=0.2, hspace=0.25)
-    figure.savefig(path, dpi=50)
+    return _saved(figure, path, 50)
+
+
+def _saved(figure, path, dpi):
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=dpi)
     plt.close(figure)
     return path
 

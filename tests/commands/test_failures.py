@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mbjax import atomic_files, cli
@@ -113,7 +114,7 @@ def test_a_folder_is_made_or_refused_in_one_line(tmp_path):
 # A file may grow to so many bytes and no further, as on a disk that fills up.
 LIMITED = (
     "import resource, sys\n"
-    "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
     "from mbjax.cli import entry\n"
     "sys.exit(entry())\n"
 )
@@ -126,8 +127,9 @@ LIMITED = (
         ("export", "tiny", "--out", "x.bin"),
         ("export", "tiny", "--out", "x.hlo", "--format", "stablehlo"),
         ("import", "tiny", "--out", "x"),
+        ("inspect", "sample:motion3d", "--out", "x"),
     ],
-    ids=lambda arguments: arguments[3],
+    ids=lambda arguments: f"{arguments[0]} {arguments[3]}",
 )
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, arguments):
     folder = tmp_path / "out"
@@ -136,6 +138,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, arguments):
     assert status == 1
     assert error.count("\n") == 1 and os.strerror(errno.EFBIG) in error, error
     assert list(folder.rglob("*")) == []
+
+
+def test_compare_writes_the_file_that_was_asked_for(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(3, 17, 3)))
+    (tmp_path / "out").mkdir()
+    motion = str(tmp_path / "a.npy")
+    assert cli.main(["compare", motion, motion, "--out", str(tmp_path / "out/x.errors")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.errors"]
 
 
 def test_an_import_that_was_killed_can_be_run_again(tmp_path):
