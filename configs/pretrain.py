@@ -6,8 +6,9 @@
         --config.sources.instavariety.dir=data/instavariety
 
 Variants: `mb` (Full, 42.5 M parameters) and `mb_lite` (Lite, 16.0 M), with the release's values;
-`tiny`, which `mbjax quickstart` runs on the sample corpus in the package, and `tiny_long`, the
-longer run of the same kind whose weights are `mbjax.load("tiny")`.
+`tiny`, which `mbjax quickstart` runs on the sample corpus in the package; `tiny_long`, a longer run
+of the same kind; and `tiny_people`, that on more people whose weights are `mbjax.load("tiny")`
+(mbjax/weights/README.md).
 
 A source whose `dir` is empty is left out. What to expect: the release reports no figure for
 pretraining itself; fine-tuned on Human3.6M its Full model reaches an MPJPE of 37.2 mm.
@@ -28,9 +29,8 @@ digits in `mbjax quickstart --steps 60`; later ones part, as runs do that differ
     clean 2D              114.4    80.4    74.9    59.4    55.5   109.9
     with noise and masks  159.4   144.5    84.4    65.4    61.2   109.9
 
-`tiny_long`, which is mbjax.load("tiny"), 4,000 steps (the first 1,500 under a schedule of 5,700),
-`mbjax evaluate --config configs/pretrain.py:tiny_long --checkpoint tiny`, 27 frames at 30 fps:
-40.9 with clean 2D (P-MPJPE 33.2), 42.9 with noise and masks.
+`tiny_long`, 4,000 steps (the first 1,500 under a schedule of 5,700), 27 frames at 30 fps: 40.9 with
+clean 2D (P-MPJPE 33.2), 42.9 with noise and masks.
 """
 
 from ml_collections import ConfigDict
