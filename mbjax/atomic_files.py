@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import glob
 import os
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 
 # Being written at this moment, and folders made for it; `remove_unfinished` is for a process that
@@ -25,6 +27,7 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     _refuse_file(path)
     # The ending stays: it is how libraries tell formats.
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    _remove_left_over(path)
     _unfinished.add(beside)
     try:
         yield beside
@@ -125,6 +128,16 @@ def remove_unfinished() -> None:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     _remove_empty(_made)
+
+
+def _remove_left_over(path):
+    """Removes what processes that were killed more than a day ago have left beside `path`."""
+    name = f".{glob.escape(path.stem)}.*{glob.escape(path.suffix)}"
+    for old in path.parent.glob(name):
+        number = old.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
+        with contextlib.suppress(OSError):
+            if number.isdecimal() and time.time() - old.stat().st_mtime > 86400:
+                old.unlink()
 
 
 def _remove_empty(folders):

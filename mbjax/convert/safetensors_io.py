@@ -62,6 +62,19 @@ def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], record: Ma
     metadata = {_RECORD: text, _CHECKSUM: _checksum(text, arrays), "format": "pt"}
     with written_beside(path) as beside:
         safetensors.numpy.save_file(arrays, beside, metadata)
+        _sort_metadata(beside)
+
+
+def _sort_metadata(path):
+    """In place; the library writes it in any order, and the same weights are to be the same bytes."""
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= size:
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def _checksum(record, tensors) -> str | None:

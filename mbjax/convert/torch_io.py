@@ -118,12 +118,16 @@ def write(
         }
         filled["optimizer"] = {"state": state, "param_groups": optimizer["param_groups"]}
     with written_beside(path) as beside:
-        torch.save(filled, beside)
+        # A file, not its name, which would stand in the archive: the same weights, the same bytes.
+        with open(beside, "wb") as file:
+            torch.save(filled, file)
         if record is not None:
             record = {**record, "checksum": _checksum(tensors, optimizer)}
             with zipfile.ZipFile(beside, "a") as archive:
                 folder = archive.namelist()[0].split("/")[0]
-                archive.writestr(f"{folder}/{RECORD}", json.dumps(record))
+                # Dated as all of torch's: without a time.
+                place = zipfile.ZipInfo(f"{folder}/{RECORD}")
+                archive.writestr(place, json.dumps(record))
 
 
 def _checksum(tensors, optimizer) -> str:

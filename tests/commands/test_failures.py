@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -78,6 +79,16 @@ def test_a_file_that_cannot_be_finished_is_gone_and_named(tmp_path, raised):
             file.write(b"x")
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path):
+    for name, days in ((".x.77.bin", 2), (".x.78.bin", 0), (".x.y.bin", 2), (".x.77.npz", 2)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
+    with atomic_files.written_beside(tmp_path / "x.bin") as beside:
+        beside.touch()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".x.77.npz", ".x.78.bin", ".x.y.bin", "x.bin"]
 
 
 def test_other_errors_of_a_writer_stay_what_they_are(tmp_path):

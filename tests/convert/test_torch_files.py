@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mbjax.cli import main
 from mbjax.convert import read as source
 from mbjax.convert import torch_io, twin
 from mbjax.convert import write as target
@@ -261,6 +262,14 @@ def test_a_record_that_is_not_ours_is_not_believed(tmp_path):
 
 
 # --- where they go ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["bin", "safetensors"])
+def test_the_same_weights_are_the_same_bytes(tmp_path, ending):
+    paths = [tmp_path / f"{name}.{ending}" for name in ("a", "longer")]
+    for path in paths:
+        assert main(["export", "tiny", "--out", str(path)]) == 0
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_nothing_is_overwritten_or_left_half_done(tmp_path, monkeypatch):
