@@ -36,7 +36,7 @@ def text(name):
 template = open(sys.argv[1], encoding="utf-8").read()
 print(re.sub(r"\$\{([A-Z_]+)\}", lambda found: text(found[1]), template))
 '
-filled=$(PYTHONIOENCODING=utf-8 python3 -c "$fill" "$(dirname "$0")/gke_jobset.yaml" "$@")
+filled=$(python3 -I -X utf8 -c "$fill" "$(dirname "$0")/gke_jobset.yaml" "$@")
 if [[ $dry ]]; then
   echo "$filled"
   exit 0

@@ -66,7 +66,7 @@ def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], record: Ma
 
 
 def _sort_metadata(path):
-    """In place; the library writes it in any order, and the same weights are to be the same bytes."""
+    """In place: the library writes it in any order, and the same weights are the same bytes."""
     with open(path, "r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))

@@ -36,11 +36,12 @@ SCRIPTS = [
 ]
 
 
-def script(name, variables, arguments):
+def script(name, variables, arguments, folder=None):
     environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", **variables}
     return subprocess.run(
-        ["bash", LAUNCH / name, *arguments], env=environment, capture_output=True, text=True
-    )
+        ["bash", LAUNCH / name, *arguments],
+        env=environment, capture_output=True, text=True, cwd=folder,
+    )  # fmt: skip
 
 
 def test_scripts_are_shellcheck_clean_and_strict():
@@ -78,6 +79,14 @@ def test_dry_run_prints_the_command_quoted_and_does_nothing(name, variables, arg
     else:
         assert words[-6:] == [*COMMAND, "--workdir", SLURM["MBJAX_WORKDIR"]]
         assert words[0] == "srun" and "scontrol requeue" in done.stdout
+
+
+@pytest.mark.parametrize("name, variables, arguments", SCRIPTS)
+def test_nothing_of_the_current_folder_is_imported(tmp_path, name, variables, arguments):
+    for module in ("json", "re", "os"):
+        (tmp_path / f"{module}.py").write_text("open('sung', 'w').close()\n")
+    assert script(name, variables, arguments, tmp_path).returncode == 0
+    assert not (tmp_path / "sung").exists()
 
 
 def containers(jobset):
