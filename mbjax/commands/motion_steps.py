@@ -1,5 +1,7 @@
 """The subcommand motion-steps: what each step to a motion file is worth, against a truth."""
 
+from mbjax.commands.output import json_argument, one_object, say
+
 
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
@@ -14,12 +16,17 @@ def add(command) -> None:
     sub.add_argument(
         "--smooth", type=float, default=6.0, metavar="HZ", help="of that row (%(default)s)"
     )
+    json_argument(sub)
 
 
 def _run(args):
+    with one_object(args) as found:
+        _table(args, found)
+
+
+def _table(args, found):
     import numpy as np
 
-    from mbjax.commands.output import say
     from mbjax.convert import load as loading
     from mbjax.experiments import motion_steps
 
@@ -31,7 +38,10 @@ def _run(args):
     say(f"{len(views)} views, {frames} frames; means over the views, mm")
     say(f"{'':36s}" + "".join(f"{name:>13s}" for name in motion_steps.MEASURES))
     for step in rows[0]:
-        means = [np.nanmean([row[step][name] for row in rows]) for name in motion_steps.MEASURES]
+        means = [
+            float(np.nanmean([row[step][name] for row in rows])) for name in motion_steps.MEASURES
+        ]
+        found[step] = dict(zip(motion_steps.MEASURES, means, strict=True))
         say(f"{step:36s}" + "".join(f"{mean:13.1f}" for mean in means))
     own = {
         name: np.nanmean([row[name] for row in truth]) for name in ("legs", "slide", "acceleration")

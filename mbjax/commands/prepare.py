@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 
+from mbjax.commands import examples
 from mbjax.commands.parser import Parser
 
 _EPILOG = """\
@@ -46,7 +47,7 @@ def _prepare(args):
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     parser = Parser(
         prog="mbjax prepare", description="Turn a raw corpus into a dataset for training.",
-        epilog=_EPILOG,
+        epilog=f"{_EPILOG}\n\n{examples.text('prepare')}",
     )  # fmt: skip
     parser.add_argument("corpus", choices=sorted(prepare.CORPORA), metavar="CORPUS")
     name = parser.parse_args(args.argv[:1]).corpus

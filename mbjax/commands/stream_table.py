@@ -1,6 +1,6 @@
 """The subcommand stream-table: how late, how fast and how accurate streaming is."""
 
-from mbjax.commands.output import say
+from mbjax.commands.output import json_argument, one_object, say
 from mbjax.commands.parser import positive_int
 
 
@@ -16,9 +16,11 @@ def add(command) -> None:
         "--window", type=positive_int, default=27, metavar="N", help="frames (%(default)s)"
     )
     sub.add_argument("--flip", action="store_true", help="mean with the mirror image")
+    json_argument(sub)
 
 
 def _stream_table(args):
     from mbjax.speed import streaming
 
-    streaming.run(args.checkpoint, args.random, args.window, args.flip, say)
+    with one_object(args) as found:
+        found["rows"] = streaming.run(args.checkpoint, args.random, args.window, args.flip, say)

@@ -26,8 +26,12 @@ _YAWS, _PITCH, _EVERY = (0, 90, 180, 270), 10, 2  # degrees; 60 frames a second 
 def run(
     checkpoint: str | None, random: str | None, window: int, flip: bool,
     say: Callable[[str], None],
-) -> None:  # fmt: skip
-    """Says the table: of a checkpoint, or (speed alone) of random weights, mb or mb_lite."""
+) -> list[dict[str, float]]:  # fmt: skip
+    """Says the table, and returns its rows: of a checkpoint, or (speed alone) of random weights.
+
+    random: mb or mb_lite.
+    """
+    rows = []
     if random:
         model = DSTformer(getattr(DSTformerConfig, random)(), rngs=nnx.Rngs(0))
         clips = held_out()[:1]
@@ -44,8 +48,12 @@ def run(
         poses = " " * 9 + "-" + " " * 11 + "-"
         if not random:
             poses = f"{row['error_mm']:10.1f}{row['acceleration']:12.2f}"
+        else:
+            del row["error_mm"], row["acceleration"]
+        rows.append({"lookahead": lookahead, "hop": hop, **row})
         speed = f"{row['frames_per_s']:10.1f}{row['ms_of_a_run']:13.1f}"
         say(f"{lookahead:9d}{hop:5d}{poses}{speed}")
+    return rows
 
 
 def held_out() -> list[np.ndarray]:

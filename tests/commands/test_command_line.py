@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import mbjax
 from mbjax import cli, configuration, tasks
 from mbjax.commands import train
 from mbjax.experiments import quickstart
+from mbjax.experiments.ablation_suites import SUITES
 from mbjax.keypoints import layouts
 from tests.recipes import commands
 
@@ -169,3 +171,32 @@ def test_json_is_all_there_is_on_stdout(tmp_path, capsys):
     assert str(tmp_path / "out/X3D.npy") in found["written"]
     assert found["persons"][0]["frames"] == 9
     assert (tmp_path / "x.stablehlo").stat().st_size > 0
+
+
+def test_each_command_has_two_examples_that_parse(monkeypatch):
+    parser, commands = cli._parser()
+    for name, sub in commands.items():
+        monkeypatch.setattr(
+            sub, "error", lambda message, name=name: pytest.fail(f"{name}: {message}")
+        )
+        lines = re.findall(r"^  mbjax (.*)$", sub.epilog, re.MULTILINE)
+        assert len(lines) >= 2, name
+        for line in lines:
+            args, rest = parser.parse_known_args(shlex.split(line))
+            assert getattr(args, "suite", None) in {None, *SUITES}, line
+            own = sub.get_default("own_parser")
+            assert own or all(word.startswith("--config.") for word in rest), line
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_options(shell, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--print-completion", shell])
+    script = capsys.readouterr().out
+    assert stopped.value.code == 0 and "predict-action" in script and "foot-lock" in script
+
+
+def test_completion_without_its_extra_names_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    status, line = failed(capsys, "--print-completion", "bash")
+    assert status == 2 and "pip install 'mbjax[completion]'" in line
