@@ -32,6 +32,7 @@ def encoder(size: str, **changes) -> ConfigDict:
             "dtype": "float32",
             "remat": False,
             "remat_keep": "",  # of a recomputed level, kept: sublayer, qkv, attention, fc1
+            "scan_levels": False,  # the levels as a loop of the program: compiles faster
             "attention": "auto",  # its form: mbjax/models/attention.py
         }
     )

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import pathlib
 
 from mbjax.commands.output import json_argument, say, silent
-from mbjax.commands.parser import config_arguments
+from mbjax.commands.parser import config_arguments, positive_int
 from mbjax.remarks import remark
 
 
@@ -20,6 +21,15 @@ def add(command) -> None:
         choices=("torch",),
         help="time forward pass and training step beside the PyTorch twin's, in turn",
     )
+    sub.add_argument(
+        "--sweep", metavar="FILE", type=pathlib.Path,
+        help="all forms of attention, in float32 and bfloat16: agreement with the CPU, then beside"
+        " the PyTorch twin at --batch-sizes; rows of JSON",
+    )  # fmt: skip
+    sub.add_argument(
+        "--batch-sizes", type=positive_int, nargs="+", default=[1, 4, 16, 64], metavar="N",
+        help="of --sweep (1 4 16 64)",
+    )  # fmt: skip
     sub.add_argument("--profile", metavar="DIR", help="a trace of three steps goes there")
     sub.add_argument(
         "--suite",
@@ -60,7 +70,9 @@ def _bench(args) -> int:
     if args.batch_size:
         config.batch_size = args.batch_size
     tell = silent if args.json else say
-    if args.against:
+    if args.sweep:
+        report = _sweep(args, config, tell)
+    elif args.against:
         report = _against(args, config, tell)
     else:
         report = training.run(
@@ -99,20 +111,31 @@ def _suite(args) -> int:
     return 0
 
 
-def _against(args, config, tell):
+def _twins(args, config, option):
+    """The network to compare with the twin's, and the frames of its clips."""
     from mbjax.models.dstformer import DSTformerConfig
-    from mbjax.speed import against
 
     if args.only:
-        raise ValueError("--against times forward pass and step; it does not go with --only")
+        raise ValueError(f"{option} times forward pass and step; it does not go with --only")
     if config.task != "pretrain":
-        raise ValueError(f"--against is for pretraining; {args.config} is for {config.task}")
-    frames = args.frames or max(source.frames for source in config.sources.values())
+        raise ValueError(f"{option} is for pretraining; {args.config} is for {config.task}")
     network = DSTformerConfig(**config.model)
-    return against.run(
-        network, frames or network.maxlen, config.batch_size, args.steps, tell,
-        profile=args.profile,
-    )  # fmt: skip
+    frames = args.frames or max(source.frames for source in config.sources.values())
+    return network, frames or network.maxlen
+
+
+def _against(args, config, tell):
+    from mbjax.speed import against
+
+    network, frames = _twins(args, config, "--against")
+    return against.run(network, frames, config.batch_size, args.steps, tell, profile=args.profile)
+
+
+def _sweep(args, config, tell):
+    from mbjax.speed import sweep
+
+    network, frames = _twins(args, config, "--sweep")
+    return sweep.run(network, frames, args.batch_sizes, args.steps, args.sweep, tell)
 
 
 def _bench_body(args):

@@ -31,6 +31,10 @@ def add(command) -> None:
     sub.add_argument(
         "--scaling", action="store_true", help="also a table of step times for 8 to 1,024 chips"
     )
+    sub.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE",
+        help="of the compiler, such as xla_tpu_scoped_vmem_limit_kib=98304; several times",
+    )  # fmt: skip
     sub.add_argument("--hlo", help="file for the compiled program's text")
     sub.add_argument(
         "--kernels", action="store_true",
@@ -52,8 +56,9 @@ def _compile(args) -> int:
         return _kernels(args, config)
     if args.scaling and config.fsdp > 1:
         raise ValueError("--scaling is for fsdp 1")
+    options = dict(_option(text) for text in args.option)
     devices = pod_step.topology_devices(args.topology)
-    step = pod_step.PodStep(config, devices, args.source, args.frames or 0)
+    step = pod_step.PodStep(config, devices, args.source, args.frames or 0, options)
     batch_size = args.batch_size or config.batch_size
     report = step.report(batch_size, chip)
     if not args.json:
@@ -75,6 +80,11 @@ def _compile(args) -> int:
     if args.json:
         print(json.dumps({"topology": args.topology, **report}))
     return 0 if report["fits"] else 1
+
+
+def _option(text):
+    name, _, value = text.partition("=")
+    return name.lstrip("-"), {"true": True, "false": False}.get(value.lower(), value)
 
 
 def _kernels(args, config) -> int:

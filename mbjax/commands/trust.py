@@ -12,9 +12,7 @@ def add(command) -> None:
     json_argument(sub)
 
     sub = command("replay", _replay, "train steps of a run again, and compare with its log")
-    sub.add_argument(
-        "workdir", metavar="RUN", help="its work folder; nothing is written there"
-    )
+    sub.add_argument("workdir", metavar="RUN", help="its work folder; nothing is written there")
     sub.add_argument(
         "--from", dest="start", type=int, metavar="STEP",
         help="a checkpoint's step (the oldest that is kept)",

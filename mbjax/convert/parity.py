@@ -208,7 +208,7 @@ def _places(model: nnx.Module, x_BxTxJxC) -> dict[str, jax.Array]:
         places[f"blocks_st.{level}"] = model.blocks_st[level](x)
         if len(model.config.streams) == 2:
             places[f"blocks_ts.{level}"] = model.blocks_ts[level](x)
-        x = places[f"level {level}"] = model.level(level, x)
+        x = places[f"level {level}"] = model.levels()[level](x)
     places["norm"] = model.norm(x)
     places["representation"] = model.pre_logits(places["norm"])
     places["pose"] = model.head(places["representation"])

@@ -21,7 +21,7 @@ from mbjax.models.layers import layer_norm, linear, normal
 from mbjax.pose.skeleton import NUM_JOINTS
 
 # Settings that belong to a run: neither parameters nor, up to rounding, results depend on them.
-RUN_SETTINGS = ("remat", "remat_keep", "attention")
+RUN_SETTINGS = ("remat", "remat_keep", "attention", "scan_levels")
 
 Structure = Literal["st+ts", "st", "ts", "s+t", "st-attention"]
 
@@ -39,6 +39,7 @@ class DSTformerConfig:
     remat_keep: arrays that are kept all the same, by name, comma-separated: 'sublayer' (the output
     of each), 'qkv', 'attention' (before its projection), 'fc1' (before GELU); kernels of the form
     'fused' have the first alone.
+    scan_levels: the levels are one loop of the program instead of `depth` copies of its body.
     attention: how attention and MLP are computed, a name of `attention.FORMS`, or 'auto', which
     picks by device. Neither parameters nor, up to rounding, results depend on it.
     """
@@ -58,6 +59,7 @@ class DSTformerConfig:
     remat: bool = False
     attention: str = "auto"
     remat_keep: str = ""
+    scan_levels: bool = False
 
     def __post_init__(self):
         if self.dim_feat % self.num_heads:
@@ -191,9 +193,7 @@ class DSTformer(nnx.Module):
     def represent(self, x_BxTxJxC: jax.Array) -> jax.Array:
         """The motion representation E, (B, T, J, dim_rep), float32 in (-1, 1)."""
         x_BxTxJxC = as_input(x_BxTxJxC, self.config)
-        x = self.embed(x_BxTxJxC)
-        for level in range(self.config.depth):
-            x = self._recomputed(level, x) if self.config.remat else self.level(level, x)
+        x = self._through(self.embed(x_BxTxJxC))
         with jax.named_scope("head"):
             return self.pre_logits(self.norm(x))
 
@@ -204,27 +204,59 @@ class DSTformer(nnx.Module):
             x = self.joints_embed(x_BxTxJxC)
             return x + (self.pos_embed[None] + self.temp_embed[:, :frames]).astype(x.dtype)
 
-    def level(self, level: int, x_BxTxJxC):
-        """One level: the streams side by side on the same input, then fused."""
-        st = self.blocks_st[level](x_BxTxJxC)
-        if len(self.config.streams) == 1:
-            return st
-        ts = self.blocks_ts[level](x_BxTxJxC)
-        with jax.named_scope("streams"):
-            return self._fused(level, st, ts)
+    def levels(self) -> list["Level"]:
+        """The levels one after another; their parameters are this module's own."""
+        streams = [self.blocks_st]
+        if len(self.config.streams) > 1:
+            streams.append(self.blocks_ts)
+            if self.config.fusion == "adaptive":
+                streams.append(self.ts_attn)
+        return [Level(*parts) for parts in zip(*streams, strict=True)]
 
-    def _fused(self, level, st_BxTxJxC, ts_BxTxJxC):
-        if self.config.fusion == "average":
+    def _through(self, x_BxTxJxC):
+        """All levels, each recomputed in the backward pass where the config says so."""
+        apart = [nnx.split(level) for level in self.levels()]
+        graphdef = apart[0][0]
+
+        def run(x, parameters):
+            return nnx.merge(graphdef, parameters)(x)
+
+        if self.config.remat:
+            policy = jax.checkpoint_policies.save_only_these_names(*self.config.kept)
+            run = jax.checkpoint(run, policy=policy)
+        states = [state for _, state in apart]
+        if not self.config.scan_levels:
+            for state in states:
+                x_BxTxJxC = run(x_BxTxJxC, state)
+            return x_BxTxJxC
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        return jax.lax.scan(lambda x, state: (run(x, state), None), x_BxTxJxC, stacked)[0]
+
+
+class Level(nnx.Module):
+    """One level: the streams side by side on the same input, then fused.
+
+    fusion: the layer of their weights; None for their mean.
+    """
+
+    def __init__(self, st: Block, ts: Block | None = None, fusion: nnx.Module | None = None):
+        self.st, self.ts, self.fusion = st, ts, fusion
+
+    def __call__(self, x_BxTxJxC):
+        st_BxTxJxC = self.st(x_BxTxJxC)
+        if self.ts is None:
+            return st_BxTxJxC
+        ts_BxTxJxC = self.ts(x_BxTxJxC)
+        with jax.named_scope("streams"):
+            return self._fused(st_BxTxJxC, ts_BxTxJxC)
+
+    def _fused(self, st_BxTxJxC, ts_BxTxJxC):
+        if self.fusion is None:
             return (st_BxTxJxC + ts_BxTxJxC) * 0.5
         both = jnp.concatenate([st_BxTxJxC, ts_BxTxJxC], axis=-1).astype(jnp.float32)
-        weights_BxTxJx2 = jax.nn.softmax(self.ts_attn[level](both), axis=-1)
+        weights_BxTxJx2 = jax.nn.softmax(self.fusion(both), axis=-1)
         weights_BxTxJx2 = weights_BxTxJx2.astype(st_BxTxJxC.dtype)
         return st_BxTxJxC * weights_BxTxJx2[..., :1] + ts_BxTxJxC * weights_BxTxJx2[..., 1:]
-
-    def _recomputed(self, level, x_BxTxJxC):
-        policy = jax.checkpoint_policies.save_only_these_names(*self.config.kept)
-        run = nnx.remat(type(self).level, static_argnums=(1,), policy=policy)
-        return run(self, level, x_BxTxJxC)
 
 
 def count_parameters(model: nnx.Module) -> int:

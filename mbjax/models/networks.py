@@ -54,7 +54,7 @@ class Network:
 
     def meta(self) -> dict:
         encoder = dataclasses.asdict(self.encoder)
-        for name in ("attention", "remat_keep"):
+        for name in ("attention", "remat_keep", "scan_levels"):
             del encoder[name]  # belongs to the device a run has, not to the network
         meta = {"kind": self.kind, "dstformer": encoder}
         return meta if self.head is None else {**meta, "head": dataclasses.asdict(self.head)}

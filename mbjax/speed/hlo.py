@@ -104,17 +104,21 @@ def opened_computation(line: str) -> str | None:
 
 
 def trips(text: str) -> dict[str, int]:
-    """How often each computation inside a loop runs, where the compiler knows it."""
+    """How often each computation inside a loop runs, where the program tells it."""
     bodies, calls = {}, collections.defaultdict(list)
+    bounds = _bounds(text)
     computation = ""
     for line in text.splitlines():
         computation = opened_computation(line) or computation
         for called in re.findall(r"(?:calls|to_apply|body)=%?([\w.\-]+)", line):
             calls[computation].append(called)
         body = re.search(r"body=%?([\w.\-]+)", line)
-        count = re.search(r"known_trip_count[^\d]*(\d+)", line)
-        if body and count:
-            bodies[body[1]] = int(count[1])
+        condition = re.search(r"condition=%?([\w.\-]+)", line)
+        known = re.search(r"known_trip_count[^\d]*(\d+)", line)
+        if body and known:
+            bodies[body[1]] = int(known[1])
+        elif body and condition and condition[1] in bounds:
+            bodies[body[1]] = bounds[condition[1]]
     found: dict[str, int] = {}
 
     def spread(name, times):
@@ -127,4 +131,18 @@ def trips(text: str) -> dict[str, int]:
     entry = re.search(r"^ENTRY %?(\S+)", text, re.M)
     if entry:
         spread(entry[1], 1)
+    return found
+
+
+def _bounds(text: str) -> dict[str, int]:
+    """N of each condition `number < N`: loops of JAX count from 0 by one."""
+    found, constants, computation = {}, {}, ""
+    for line in text.splitlines():
+        if opened := opened_computation(line):
+            computation, constants = opened, {}
+        if constant := re.match(r"\s*%(\S+) = s32\[\]\S* constant\((\d+)\)", line):
+            constants[constant[1]] = int(constant[2])
+        compared = re.match(r"\s*ROOT .* compare\(%\S+, %([\w.\-]+)\), direction=LT", line)
+        if compared and compared[1] in constants:
+            found[computation] = constants[compared[1]]
     return found

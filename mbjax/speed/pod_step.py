@@ -9,6 +9,7 @@ import re
 import time
 
 from mbjax.devices import chips
+from mbjax.remarks import one_line
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "": 1}
 
@@ -61,11 +62,12 @@ def topology_devices(topology: str):
 class PodStep:
     """One source's training step, to be compiled for a mesh at any batch size."""
 
-    def __init__(self, config, devices, source_name: str = "", frames: int = 0):
+    def __init__(self, config, devices, source_name: str = "", frames: int = 0, options=None):
+        """options: {name: value} for the compiler, beside its own."""
         from mbjax.devices import sharding
         from mbjax.speed.one_source import OneSource, clips_and_frames
 
-        self.config = config
+        self.config, self._options = config, options or {}
         self._source = OneSource(config, source_name, frames, made_up=True)
         self.source = self._source.name
         _, self.frames = clips_and_frames(self._source.batch_shapes(1))
@@ -85,9 +87,12 @@ class PodStep:
         run = prepared(self._source.task(batch_size), self._source.settings(), self.mesh)
         batch = self._source.batch_shapes(batch_size)
         try:
-            return run.steps[self.source].lower(run.abstract, batch).compile()
+            lowered = run.steps[self.source].lower(run.abstract, batch)
+            return lowered.compile(compiler_options=self._options)
         except jax.errors.JaxRuntimeError as error:
             needed = memory_needed(str(error))
+            if needed is None and self._options and "option" in str(error):
+                raise ValueError(f"--option: {one_line(error, 200)}") from None
             if needed is None:
                 raise
             raise DoesNotFit(needed, str(error)) from None

@@ -23,6 +23,7 @@ _FREE_SETTINGS = (
     "log_every", "save_every", "evaluate_every", "keep_checkpoints", "feed_threads",
     # Where, how, and in how many pieces the same batch is computed.
     "fsdp", "accumulate", "model.attention", "model.remat", "model.remat_keep",
+    "model.scan_levels",
 )  # fmt: skip
 
 

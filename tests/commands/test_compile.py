@@ -6,6 +6,7 @@ import types
 import pytest
 
 from mbjax import cli, configuration
+from mbjax.commands import compile as compile_command
 from mbjax.devices import chips
 from mbjax.speed import pod_step, scaling
 from mbjax.speed.pod_step import describe, largest_batch
@@ -106,6 +107,20 @@ def test_scaling_adds_up():
     assert table[0]["efficiency"] == pytest.approx(10 / 10.875)
     assert table[0]["clips_per_s"] == table[0]["host_clips_per_s"] == pytest.approx(16 / 0.010875)
     assert "| 1,024 | 2,048 |" in scaling.describe(report, chip)
+
+
+def test_options_reach_the_compiler(monkeypatch):
+    """Here the CPU's, which takes names and refuses others in the same words."""
+    import jax
+
+    config = configuration.load("configs/pretrain.py:tiny", list(TINY_STEP))
+    devices = jax.devices()[:1]
+    known = dict([compile_command._option("--xla_cpu_enable_fast_math=true")])
+    assert pod_step.PodStep(config, devices, options=known).compile(4)
+    assert known == {"xla_cpu_enable_fast_math": True}
+    unknown = pod_step.PodStep(config, devices, options={"xla_nonsense": "1"})
+    with pytest.raises(ValueError, match="--option: .*No such compile option: 'xla_nonsense'"):
+        unknown.compile(4)
 
 
 @pytest.mark.slow

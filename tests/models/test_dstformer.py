@@ -70,23 +70,46 @@ def test_index_zero_weighs_the_st_stream():
     model = build()
     x = jax.random.normal(jax.random.key(1), (1, 4, 17, 16))
     model.ts_attn[0].bias[...] = jnp.array([40.0, 0.0])
-    np.testing.assert_allclose(model.level(0, x), model.blocks_st[0](x), atol=1e-6)
+    np.testing.assert_allclose(model.levels()[0](x), model.blocks_st[0](x), atol=1e-6)
 
 
-@pytest.mark.parametrize("kept", ["", "qkv, attention", "sublayer,fc1"])
-def test_remat_changes_nothing_but_memory(kept):
+def of_all_parameters(model):
     x = jax.random.normal(jax.random.key(1), (2, 5, 17, 3))
-    plain = build()
-    remat = build(DSTformerConfig(**{**vars(SMALL), "remat": True, "remat_keep": kept}))
+    return jax.tree.leaves(nnx.jit(nnx.grad(lambda m: jnp.square(m(x)).sum()))(model))
 
-    @nnx.jit
-    def gradient(model):
-        return nnx.grad(lambda m: jnp.square(m(x)).sum())(model)
 
-    for a, b in zip(
-        jax.tree.leaves(gradient(plain)), jax.tree.leaves(gradient(remat)), strict=True
-    ):
+@pytest.mark.parametrize("structure", ["st+ts", "ts"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"remat": True},
+        {"remat": True, "remat_keep": "qkv, attention"},
+        {"remat": True, "remat_keep": "sublayer,fc1"},
+        {"scan_levels": True},
+        {"scan_levels": True, "remat": True, "remat_keep": "attention"},
+    ],
+)
+def test_recomputing_and_looping_change_nothing_but_the_program(settings, structure):
+    sizes = {**vars(SMALL), "structure": structure}
+    plain, other = build(DSTformerConfig(**sizes)), build(DSTformerConfig(**{**sizes, **settings}))
+    assert jax.tree.structure(nnx.state(plain)) == jax.tree.structure(nnx.state(other))
+    for a, b in zip(of_all_parameters(plain), of_all_parameters(other), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # other fusions round differently
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_levels_in_a_loop_are_one_body(form):
+    """The program does not grow with the number of levels, whatever the form of attention."""
+    x = jnp.zeros((1, 5, 17, 3))
+
+    def lines(depth, **settings):
+        config = {**vars(SMALL), "attention": form, "depth": depth, **settings}
+        model = build(DSTformerConfig(**config))
+        text = jax.jit(lambda m: m(x)).lower(model).as_text()
+        return text.count("stablehlo.dot_general") + text.count("tanh")
+
+    assert lines(4, scan_levels=True) == lines(2, scan_levels=True)
+    assert lines(4) > 1.5 * lines(2)
 
 
 def test_bfloat16_computes_in_it_and_keeps_the_rest_in_float32():

@@ -42,6 +42,22 @@ def test_kinds_sizes_groups_and_turns_are_read():
     assert hlo.collectives("HloModule empty") == []
 
 
+def test_a_loop_s_trips_are_read_off_its_condition_where_the_compiler_does_not_say_them():
+    """As programs of the TPU compiler have it."""
+    condition = """%cond.2 (arg: (f32[], s32[])) -> pred[] {
+  %constant.6.clone = s32[]{:T(128)} constant(7), backend_config={}
+  %number = s32[]{:T(128)} get-tuple-element(%arg), index=1
+  ROOT %lt.3 = pred[]{:T(512)} compare(%number, %constant.6.clone), direction=LT, metadata={}
+}
+
+%body.3"""
+    text = TEXT.replace('backend_config={"known_trip_count":{"n":"4"}}', "metadata={}")
+    text = text.replace("%body.3", condition, 1)
+    assert hlo.trips(text)["body.3"] == 7
+    assert hlo.trips(TEXT)["body.3"] == 4
+    assert hlo.trips(text.replace("direction=LT", "direction=NE"))["body.3"] == 1
+
+
 # --- the training step on eight devices -------------------------------------------------------
 
 FRAMES, JOINTS, WIDTH = 9, 17, 16
