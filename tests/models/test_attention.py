@@ -163,6 +163,30 @@ def test_each_device_computes_its_own_clips(form):
     assert_close(split, jax.jit(gradients)(x, w))
 
 
+@pytest.mark.parametrize("form", OTHERS)
+def test_parameters_that_are_split_are_gathered_and_their_gradients_come_back_split(form):
+    """As fsdp keeps them: the same numbers, whatever each device holds."""
+    if jax.device_count() != 8:
+        pytest.skip("needs the eight CPU devices that conftest.py asks for")
+    mesh = sharding.make_mesh(fsdp=4)
+    x, w = array(1, 9, "float32", clips=8), weights("joints")
+    f = sublayer(form, "joints", jnp.float32)
+
+    def gradients(x, w):
+        return jax.grad(lambda x, w: jnp.square(f(x, w)).sum(), argnums=(0, 1))(x, w)
+
+    rows = sharding.batch_sharding(mesh)
+    split = jax.tree.map(
+        lambda a: jax.NamedSharding(mesh, jax.P("fsdp") if a.ndim > 1 else jax.P()), w
+    )
+    on_mesh = jax.jit(
+        sharding.traced_on(mesh, gradients), in_shardings=(rows, split), out_shardings=(rows, split)
+    )
+    got = on_mesh(jax.device_put(x, rows), jax.device_put(w, split))
+    assert {a.sharding.spec for a in jax.tree.leaves(got[1])} == {jax.P("fsdp"), jax.P()}
+    assert_close(got, jax.jit(gradients)(x, w))
+
+
 def test_auto_is_a_form_that_runs_there():
     for platform, name in attention.AUTOMATIC.items():
         assert attention.choose("auto", platform) == name
