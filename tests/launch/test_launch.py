@@ -192,10 +192,20 @@ def test_slurm_signals_before_the_limit_and_requeues():
 def test_versions_are_pinned_as_tested():
     from importlib import metadata
 
+    from packaging.requirements import Requirement
+
+    pinned = set()
     for line in (LAUNCH / "constraints.txt").read_text().splitlines():
-        if not line.startswith("#"):
-            name, version = line.split("==")
-            assert metadata.version(name).split(".")[:2] == version.split(".")[:2], line
+        if line.startswith("#"):
+            continue
+        wanted = Requirement(line)
+        if wanted.marker is None or wanted.marker.evaluate():
+            (version,) = (one.version for one in wanted.specifier)
+            there = metadata.version(wanted.name)
+            assert there.split(".")[:2] == version.split(".")[:2], line
+            assert wanted.name not in pinned, f"{wanted.name} is pinned twice"
+            pinned.add(wanted.name)
+    assert {"jax", "jaxlib", "flax", "optax", "orbax-checkpoint"} <= pinned
 
 
 # --- launch/local.py --------------------------------------------------------------------------
