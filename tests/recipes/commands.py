@@ -1,6 +1,7 @@
 """The command in a process of its own, as users start it."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -17,8 +18,13 @@ def environment(**more):
 def start(*arguments, folder, how=("-P", "-m", "mbjax"), **more) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, *how, *map(str, arguments)], cwd=folder, env=environment(**more),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_as_from_a_terminal,
     )  # fmt: skip
+
+
+def _as_from_a_terminal():
+    """What a script starts with & ignores Ctrl-C; tests may have been started so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(*arguments, folder, **more):
