@@ -97,7 +97,8 @@ def output_folder(path: str | os.PathLike, what: str = "--out") -> Iterator[path
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         _made.extend(made)
-        yield make_folder(path, what)
+        make_folder(path, what)
+        yield path
     finally:
         _remove_empty(made)
         _made[:] = [folder for folder in _made if folder not in made]

@@ -196,7 +196,7 @@ def _named(file):
         raise ConfigError(f"{where}: {type(error).__name__}: {reason}") from error
 
 
-def _unknown(config: ConfigDict, dotted: str) -> str:
+def _unknown(config, dotted: str) -> str:
     *path, last = dotted.split(".")
     for depth, part in enumerate(path):
         if part not in config or not isinstance(config[part], ConfigDict):

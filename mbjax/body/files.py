@@ -49,7 +49,8 @@ def read_smplh(path, dmpl_path=None, *, num_betas=16, num_dmpls=8, dtype=np.floa
     soft = None
     if dmpl_path is not None:
         soft = _read_members(dmpl_path, ("eigvec",)).get("eigvec", np.zeros(0))
-        if soft.ndim != 3 or soft.shape[1] != 3 or soft.shape[2] < num_dmpls:
+        sizes = [*soft.shape]
+        if len(sizes) != 3 or sizes[1] != 3 or sizes[2] < num_dmpls:
             raise ValueError(
                 f"{dmpl_path}: eigvec has shape {soft.shape}, (V, 3, {num_dmpls} or more) was"
                 " wanted; give the model.npz of the dmpls folder"

@@ -5,6 +5,7 @@ Shapes: models take (batch, frames, joints, channels) and give (batch, frames, j
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from mbjax.convert import params as conversion
 from mbjax.convert import read as sources
@@ -49,7 +50,7 @@ def load(
         remark(f"mbjax.load: {source}")
     model = conversion.build(source.network, source.params, source.other)
     model.trained_on = source.trained_on
-    return model
+    return cast(DSTformer, model)
 
 
 def load_into(

@@ -278,7 +278,7 @@ def _fetch(address: str) -> pathlib.Path:
     if len(parts) < 3 or not all(parts):
         raise ValueError(f"{address} should read hf://owner/name/path/in/the/repository")
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ImportError(
             f"{address} needs the package huggingface_hub (pip install huggingface_hub); or "

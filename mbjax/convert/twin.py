@@ -106,6 +106,9 @@ class TwinBlock(nn.Module):
 class TwinDSTformer(nn.Module):
     """config: a DSTformerConfig; its dtype and remat do not matter here."""
 
+    blocks_ts: nn.ModuleList  # of two streams
+    ts_attn: nn.ModuleList  # of two streams that are mixed by a learnt share
+
     def __init__(self, config):
         super().__init__()
         dim, hidden = config.dim_feat, int(config.dim_feat * config.mlp_ratio)

@@ -33,6 +33,7 @@ def is_video(source) -> bool:
 def import_av():
     try:
         import av
+        import av.logging
     except ImportError:
         raise ImportError("video needs PyAV: pip install 'mbjax[video]'") from None
     # FFmpeg's own remarks about a file are not for the user: errors come as exceptions.

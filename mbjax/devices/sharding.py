@@ -90,7 +90,7 @@ def state_sharding(tree, mesh: Mesh):
     parts = mesh.shape["fsdp"]
 
     def one(leaf):
-        spec = [None] * len(leaf.shape)
+        spec: list[str | None] = [None] * len(leaf.shape)
         candidates = [axis for axis, size in enumerate(leaf.shape) if size % parts == 0]
         if parts > 1 and candidates and leaf.size >= SMALLEST_SPLIT:
             spec[max(candidates, key=lambda axis: leaf.shape[axis])] = "fsdp"

@@ -1,6 +1,7 @@
 """`mbjax cross-validate`: each subject is tested by a network that has not seen them."""
 
 import json
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from mbjax.tasks.action.splits import Labelled
 from mbjax.training import loop
 
 
-def run(config, workdir: str, subjects, say: Callable[[str], None]) -> str:
+def run(config, workdir: str | os.PathLike, subjects, say: Callable[[str], None]) -> str:
     """Leave-one-subject-out training and evaluation of the task action; returns the summary.
 
     One work folder per subject below `workdir`, so that a run that was stopped continues. Each
@@ -55,6 +56,7 @@ def _fold(config, classes, workdir, subject, forward) -> tuple[np.ndarray, Label
     config.classes, config.test_subjects, config.evaluate_every = classes, (subject,), ""
     result = loop.run(config, action.make_task, workdir / f"fold-{_as_file_name(subject)}")
     test = splits.load(config, training=False).test
+    assert test is not None, "one subject is held out"
     devices = sharding.make_mesh(config.fsdp)
     return forward(result.graphdef, result.state, devices, test.recordings), test
 

@@ -1,6 +1,7 @@
 """The first thing to try: pretrain a tiny model on the sample corpus and look at the result."""
 
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ _CORPUS = (
 )
 
 
-def run(workdir: str, steps: int | None, say: Callable[[str], None]) -> dict:
+def run(workdir: str | os.PathLike, steps: int | None, say: Callable[[str], None]) -> dict:
     """Trains configs/pretrain.py:tiny in `workdir`, continuing what is there; draws; sums up.
 
     steps: about so many training steps instead of the config's. ValueError for a folder that holds

@@ -150,7 +150,7 @@ def fill(frames_N: np.ndarray, keypoints_NxKx3: np.ndarray):
     filled_T[row_of_N] = False
     keypoints_TxKx3 = np.zeros((len(frames_T), *keypoints_NxKx3.shape[1:]))
     keypoints_TxKx3[row_of_N] = keypoints_NxKx3
-    for k in range(keypoints_TxKx3.shape[1]):
+    for k in range(keypoints_NxKx3.shape[1]):
         seen = keypoints_TxKx3[:, k, 2] > 0
         if not seen.any():
             keypoints_TxKx3[:, k, :2] = np.nan

@@ -56,7 +56,8 @@ class Windowing:
         fps: of the video.
         """
         if window is None:
-            window = min(trained.frames if trained else np.inf, model.config.maxlen)
+            maxlen = model.config.maxlen
+            window = min(trained.frames, maxlen) if trained else maxlen
         if frame_step is None:
             frame_step = trained.frame_step(fps) if trained else 1
         return cls(int(window), frame_step, batch_size)

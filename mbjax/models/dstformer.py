@@ -190,7 +190,7 @@ class DSTformer(nnx.Module):
         with jax.named_scope("head"):
             return self.head(E)
 
-    def represent(self, x_BxTxJxC: jax.Array) -> jax.Array:
+    def represent(self, x_BxTxJxC: jax.typing.ArrayLike) -> jax.Array:
         """The motion representation E, (B, T, J, dim_rep), float32 in (-1, 1)."""
         x_BxTxJxC = as_input(x_BxTxJxC, self.config)
         x = self._through(self.embed(x_BxTxJxC))

@@ -54,7 +54,7 @@ class OneEuro:
 
     def reset(self) -> None:
         """Forgets what came before."""
-        self._value = self._speed = None
+        self._value, self._speed = None, np.zeros(())
 
     def __call__(self, value: np.ndarray) -> np.ndarray:
         """The smoothed value (...) of the newest one (...); speeds are over the last axis."""

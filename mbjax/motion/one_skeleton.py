@@ -77,9 +77,10 @@ def leg_lengths(pose_TxJx3: np.ndarray) -> tuple[float, float]:
     """Left and right, hip to ankle along the knee: the medians over the frames."""
     bones_TxJx3 = pose_TxJx3 - pose_TxJx3[:, PARENTS]
     lengths_J = np.median(np.linalg.norm(bones_TxJx3, axis=-1), axis=0)
-    return tuple(
+    left, right = (
         float(lengths_J[INDEX[f"{side}knee"]] + lengths_J[INDEX[f"{side}ankle"]]) for side in "lr"
     )
+    return left, right
 
 
 def of_steady_size(pose_TxJx3: np.ndarray, fps: float) -> np.ndarray:

@@ -18,19 +18,19 @@ from mbjax.pose.rotations import matmul
 
 def run(body: str, batch_size: int, frames: int, steps: int, say: Callable[[str], None]) -> dict:
     """The report of both ways. body: 'synthetic' or the folder of SMPL; steps: timed ones."""
-    body = smpl.load(body)
+    loaded = smpl.load(body)
     rng = np.random.default_rng(0)
     shape = (batch_size, frames)
     theta = jnp.asarray(rng.normal(size=(*shape, 82)) * 0.2, jnp.float32)
     target = jnp.asarray(rng.normal(size=(*shape, 17, 3)), jnp.float32)
     report = {
-        "device": jax.devices()[0].device_kind, "body": body.where, "batch_size": batch_size,
-        "frames": frames, "vertices": body.body.num_vertices,
+        "device": jax.devices()[0].device_kind, "body": loaded.where, "batch_size": batch_size,
+        "frames": frames, "vertices": loaded.body.num_vertices,
     }  # fmt: skip
-    folded = body.joints()
+    folded = loaded.joints()
     ways = {
         "folded": (lambda rotations, betas, _: folded(rotations, betas), {}),
-        "plain": by_vertices(body),
+        "plain": by_vertices(loaded),
     }
     for name, (joints_of, arrays) in ways.items():
         found = report[name] = measure(joints_of, arrays, theta, target, steps)

@@ -175,7 +175,7 @@ def largest_batch(step: PodStep, report: dict, chip: chips.Chip, say=lambda text
         bad = min((units for units, (_, fits) in tried.items() if not fits), default=None)
         if bad == good + 1:
             break
-        known = good or bad
+        known = good or bad or 0  # one of them is not 0
         per_unit = max((tried[known][0] - fixed) / known, 1.0)
         guess = int((chip.memory - fixed) / per_unit)
         if guess in tried or not good < guess < (bad or guess + 1):

@@ -105,11 +105,11 @@ def check_encoder(
 
     free: fields that may differ.
     """
-    theirs, ours = dataclasses.asdict(theirs), dataclasses.asdict(ours)
+    found, wanted = dataclasses.asdict(theirs), dataclasses.asdict(ours)
     wrong = [
-        f"{name} {theirs[name]} (config: {value})"
-        for name, value in ours.items()
-        if name not in free and theirs[name] != value
+        f"{name} {found[name]} (config: {value})"
+        for name, value in wanted.items()
+        if name not in free and found[name] != value
     ]
     if not wrong:
         return

@@ -5,6 +5,7 @@ Shapes in names: N rows of a batch.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -53,7 +54,7 @@ def walk(
     predict: Callable,
     batch_size: int,
     devices: Mesh,
-) -> Iterator[tuple[np.ndarray, object]]:
+) -> Iterator[tuple[np.ndarray, Any]]:
     """(numbers (N,), outputs of N rows, numpy) of all examples, each once, in their order.
 
     make_batch: numbers of this host's rows -> their arrays. predict: what `Compiled.on` gives.
@@ -63,9 +64,9 @@ def walk(
     row_sharding = sharding.batch_sharding(devices)
     size = -(-batch_size // devices.size) * devices.size
     rows = sharding.local_rows(row_sharding, size)
-    examples = np.asarray(examples)
-    for places, real in every_example(len(examples), size):
-        numbers = examples[places]
+    examples_N = np.asarray(examples)
+    for places, real in every_example(len(examples_N), size):
+        numbers = examples_N[places]
         outputs = predict(to_devices(make_batch(numbers[rows]), row_sharding, size))
         yield numbers[real], jax.tree.map(functools.partial(_rows, real), outputs)
 

@@ -194,7 +194,7 @@ class Session:
 
     def _prints_now(self) -> Fingerprints:
         """Those of the parameters after this step, begun once."""
-        if self._prints_step != self.done:
+        if self._prints is None or self._prints_step != self.done:
             self._prints, self._prints_step = Fingerprints(self._state["params"]), self.done
         return self._prints
 

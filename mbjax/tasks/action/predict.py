@@ -6,6 +6,7 @@ Shapes in names: W windows, K classes, M persons, T frames, J joints, D channels
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 
 import jax
@@ -159,7 +160,7 @@ def predict_by_gallery(
     )  # fmt: skip
 
 
-def read_gallery(folder: str, layout=None, image_size=None) -> dict:
+def read_gallery(folder: str | os.PathLike, layout=None, image_size=None) -> dict:
     """{name of the file without its ending: keypoints}; ValueError for fewer than two examples."""
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():

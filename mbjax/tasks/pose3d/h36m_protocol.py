@@ -114,7 +114,7 @@ class Scores:
         return self._means(self.sums[action], self.counts[action])
 
     @staticmethod
-    def _means(sums, counts):
+    def _means(sums, counts) -> dict[str, float]:
         with np.errstate(invalid="ignore"):  # no velocity in a single frame: NaN
             return dict(zip(QUANTITIES, (sums / counts).tolist(), strict=True))
 
