@@ -104,6 +104,7 @@ def _parser():
         examples,
         infer,
         inspect,
+        live,
         motion_steps,
         prepare,
         samples,
@@ -137,7 +138,7 @@ def _parser():
         return sub
 
     for group in (
-        train, bench, samples, weights, infer, detect, stream_table, actions, ablate, compare,
+        train, bench, samples, weights, infer, detect, live, stream_table, actions, ablate, compare,
         motion_steps, compile, prepare, inspect, trust,
     ):  # fmt: skip
         group.add(command)

@@ -55,16 +55,25 @@ def detect(
         for keypoints in find(picture.rgb_HxWx3):
             observations.append(Observation(picture.number, None, keypoints))
         progress(len(times), video.frames)
-    times_T = np.array(times)
-    observations = _persons(observations, len(times), notes)
+    return gathered(observations, np.array(times), video, find.layout, detector, notes)
+
+
+def gathered(
+    observations: list[Observation], times_T: np.ndarray, video: Video, layout: str,
+    detector: str, notes: list[str],
+) -> Detected:  # fmt: skip
+    """The persons of all pictures from what was found in each; ValueError where there is nobody.
+
+    observations: (picture's number, None, keypoints); notes: of the reading, told before others.
+    """
+    observations = _persons(observations, len(times_T), notes)
     if not observations:
         raise ValueError(
-            f"{video.path}: {detector} finds nobody in its {len(times)} pictures; it looks for "
+            f"{video.path}: {detector} finds nobody in its {len(times_T)} pictures; it looks for "
             "whole persons of at least a fifth of the picture's height"
         )
     notes += _about_rate(times_T)
-    found = Found(observations, find.layout, video.fps)
-    keypoints = settled(found, None, None, video.path)
+    keypoints = settled(Found(observations, layout, video.fps), None, None, video.path)
     notes.append(f"keypoints found by {detector}")
     keypoints = dataclasses.replace(keypoints, notes=(*notes, *keypoints.notes))
     return Detected(keypoints, video, times_T)

@@ -1,6 +1,8 @@
 """The command in a process of its own, as users start it."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +18,21 @@ def environment(**more):
 
 
 def start(*arguments, folder, how=("-P", "-m", "mbjax"), **more) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *how, *map(str, arguments)], cwd=folder, env=environment(**more),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_as_from_a_terminal,
-    )  # fmt: skip
+    with _as_from_a_terminal():
+        return subprocess.Popen(
+            [sys.executable, *how, *map(str, arguments)], cwd=folder, env=environment(**more),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
 
+@contextlib.contextmanager
 def _as_from_a_terminal():
-    """What a script starts with & ignores Ctrl-C; tests may have been started so."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """What a script starts with & ignores Ctrl-C, and its children do; tests may be started so."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def run(*arguments, folder, **more):
@@ -32,3 +40,9 @@ def run(*arguments, folder, **more):
     process = start(*arguments, folder=folder, **more)
     out, error = process.communicate(timeout=300)
     return process.returncode, out, error
+
+
+def browser() -> str | None:
+    """The path of a Chromium; None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
