@@ -5,6 +5,7 @@ pose = model(keypoints)  # (batch, frames, 17 joints, x y confidence) -> (..., x
 motion = model.represent(keypoints)  # (..., 512)
 motion = mbjax.lift(model, "alphapose-results.json")  # every person, every frame
 stream = mbjax.Stream(model, window=27, lookahead=4)  # pose = stream.push(keypoints)
+lifted = mbjax.pipeline("tiny")("dance.mp4", height=1.75)  # lifted.save("out"), lifted.show()
 """
 
 import importlib
@@ -12,7 +13,7 @@ import importlib
 # Loaded when first asked for: `import mbjax` itself costs nothing.
 _PUBLIC = {
     "load": "mbjax.convert.load", "load_into": "mbjax.convert.load", "lift": "mbjax.lifting.lift",
-    "Stream": "mbjax.lifting.stream",
+    "Stream": "mbjax.lifting.stream", "pipeline": "mbjax.source_to_motion",
 }  # fmt: skip
 
 __all__ = list(_PUBLIC)

@@ -48,7 +48,8 @@ ROOMS = (
     "mbjax.safe_pickle", "mbjax.safe_files", "mbjax.configuration", "mbjax.pose", "mbjax.devices",
     "mbjax.body", "mbjax.models", "mbjax.keypoints", "mbjax.detect",
     "mbjax.motion", "mbjax.data", "mbjax.lifting",
-    "mbjax.pictures", "mbjax.live", "mbjax.training", "mbjax.convert", "mbjax.tasks",
+    "mbjax.pictures", "mbjax.live", "mbjax.training", "mbjax.convert", "mbjax.source_to_motion",
+    "mbjax.tasks",
     "mbjax.experiments", "mbjax.speed", "data_prep", "mbjax.commands", "mbjax.cli",
     "mbjax.__main__",
 )  # fmt: skip

@@ -40,6 +40,12 @@ def load(
     frame rate of the clips that it was trained on, where that is recorded, or None.
 
     Raises ValueError, FileNotFoundError or ImportError (PyTorch files need PyTorch), in one line.
+
+    >>> import mbjax, numpy
+    >>> model = mbjax.load("tiny", verbose=False)
+    >>> keypoints = numpy.zeros((1, 27, 17, 3))  # x, y in [-1, 1], confidence
+    >>> model(keypoints).shape, model.represent(keypoints).shape
+    ((1, 27, 17, 3), (1, 27, 17, 96))
     """
     source = sources.read(path, num_heads, which, allow, backbone_only)
     if kinds and source.network.kind not in kinds:
@@ -67,6 +73,14 @@ def load_into(
     params: nested dict of arrays (a run's state["params"]). path: what `load` takes; of a net with
     a head, its encoder is used. under: where the encoder sits, ('backbone',) in a net with a head.
     Raises what `load` raises, and ValueError where the sizes differ.
+
+    >>> import mbjax
+    >>> from flax import nnx
+    >>> model = mbjax.load("tiny", verbose=False)
+    >>> blank = nnx.to_pure_dict(nnx.state(type(model)(model.config, rngs=nnx.Rngs(0))))
+    >>> _, where_from = mbjax.load_into(blank, "tiny", verbose=False)
+    >>> where_from
+    Merged(...)
     """
     source = sources.read(path, None, which, allow, backbone_only=True)
     merged, report = conversion.merge_backbone(params, source.params, under)

@@ -66,6 +66,13 @@ def lift(
     the input and its mirror image. A window has one shape for all persons, so one compilation does;
     a person seen for fewer frames is played there and back. Raises what mbjax.keypoints.read.read
     raises, and ValueError for options that make no sense.
+
+    >>> import mbjax, numpy
+    >>> model = mbjax.load("tiny", verbose=False)
+    >>> keypoints = numpy.random.default_rng(0).uniform(100, 400, (30, 17, 3))
+    >>> keypoints[..., 2] = 1  # confidence
+    >>> mbjax.lift(model, keypoints, layout="h36m17", fps=30, height=1.75)
+    Motion(1 person, frames 0 to 29, unit m, 30 fps)
     """
     predict.check_model(model, "lift")
     view = _Camera(intrinsics, pixel, image_size)

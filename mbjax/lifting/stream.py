@@ -58,6 +58,12 @@ class Stream:
     the same: the square may change from frame to frame, the poses' scale does not. Keypoints not
     seen (confidence 0) are interpolated in the window, or held at its end; so are those that cannot
     be the person's, as in mbjax.lift: `stream.outliers` lists the newest window's.
+
+    >>> import mbjax, numpy
+    >>> stream = mbjax.Stream(mbjax.load("tiny", verbose=False), lookahead=1)
+    >>> keypoints = numpy.random.default_rng(0).uniform(100, 400, (17, 2))
+    >>> stream.push(keypoints) is None, stream.push(keypoints).shape, len(stream.flush())
+    (True, (17, 3), 1)
     """
 
     def __init__(

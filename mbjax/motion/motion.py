@@ -96,7 +96,7 @@ class Motion:
     def save(self, folder: str | os.PathLike, **options) -> list[pathlib.Path]:
         """Writes npz, CSV, TRC, BVH, GLB and angles into a folder: the paths.
 
-        options: those of mbjax.motion.files.write_all, as rig="mixamo", smooth_hz=6.
+        options: those of mbjax.motion.files.write_all, as rig_names="mixamo", smooth_hz=6.
         """
         from mbjax.motion import files
 
