@@ -1,7 +1,9 @@
 """Programs for other runtimes: read back by them, they say what the model says."""
 
 import dataclasses
+import json
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -12,6 +14,7 @@ from mbjax.cli import main
 from mbjax.convert import export
 from mbjax.convert import write as target
 from tests.recipes import weights as weight_recipes
+from tests.recipes.settings import GOLDEN
 
 CONFIG = weight_recipes.SHALLOW
 # Any batch, the shortest and the longest clip, and what no program has seen before.
@@ -49,8 +52,31 @@ def test_stablehlo_is_the_model(tmp_path, capsys, checkpoint, model):
     read = jax_export.deserialize(bytearray(path.read_bytes()))
     assert read.platforms == export.PLATFORMS
     same(model, read.call)
+    about = json.loads(path.with_suffix(".json").read_text())
+    artifact = path.with_suffix(".mlirbc").read_bytes()
+    assert about["model.mlirbc"]["version"].startswith("StableHLO_v1.")
+    assert about["model.mlirbc"]["version"].encode() in artifact[:40]
+    assert about["written_with"]["jax"] == jax.__version__
     with pytest.raises(ValueError, match="shapes"):
         read.call(clips((1, CONFIG.maxlen + 1)))
+
+
+def test_files_of_an_older_jax_can_still_be_read():
+    """Written by jax 0.10.2 in 2026-11 with `mbjax export`; x and y are beside them."""
+    golden = np.load(GOLDEN / "exported.npz")
+    read = jax_export.deserialize(bytearray((GOLDEN / "exported.stablehlo").read_bytes()))
+    # float32 of order 1: the same operations in another order.
+    np.testing.assert_allclose(read.call(golden["x"]), golden["y"], atol=1e-5)
+
+    from jaxlib.mlir import ir
+    from jaxlib.mlir.dialects import stablehlo
+
+    context = ir.Context()
+    stablehlo.register_dialect(context)
+    module = stablehlo.deserialize_portable_artifact(
+        context, (GOLDEN / "exported.mlirbc").read_bytes()
+    )
+    assert "tensor<1x9x17x3xf32>" in str(module)
 
 
 def test_onnx_is_the_model(tmp_path, checkpoint, model):
