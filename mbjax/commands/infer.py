@@ -10,7 +10,7 @@ from mbjax.commands.parser import positive, positive_int
 _EPILOG = """\
 files of keypoints, told by their content: AlphaPose, OpenPose (a folder), MMPose, MediaPipe,
 rtmlib, Detectron2, VideoPose3D, COCO results (JSON or .npz), and .npy, .npz of (frames, K, 3)
-layouts: h36m17, coco17, halpe26, coco18, body25, posetrack17, mediapipe33
+layouts: h36m17, coco17, coco23, halpe26, coco18, body25, posetrack17, mediapipe33
 written into --out: X3D.npy as the release has it; motion.bvh, .glb and .trc for Blender, Unity,
 OpenSim; motion.csv, motion.npz and motion_angles.csv; motion.html and motion.mp4 to look at
 

@@ -18,6 +18,10 @@ _COCO_NAMES = (
 _HALPE_NAMES = _COCO_NAMES + (
     "head", "neck", "root", "lbigtoe", "rbigtoe", "lsmalltoe", "rsmalltoe", "lheel", "rheel",
 )  # fmt: skip
+# COCO-WholeBody begins with COCO's 17 and the feet.
+_COCO23_NAMES = _COCO_NAMES + (
+    "lbigtoe", "lsmalltoe", "lheel", "rbigtoe", "rsmalltoe", "rheel",
+)  # fmt: skip
 _BODY25_NAMES = (
     "nose", "neck", "rshoulder", "relbow", "rwrist", "lshoulder", "lelbow", "lwrist", "root",
     "rhip", "rknee", "rankle", "lhip", "lknee", "lankle", "reye", "leye", "rear", "lear",
@@ -76,6 +80,7 @@ class Layout:
 LAYOUTS = {
     "h36m17": Layout(JOINTS),
     "coco17": Layout(_COCO_NAMES, _NO_TORSO),
+    "coco23": Layout(_COCO23_NAMES, _NO_TORSO),
     "halpe26": Layout(_HALPE_NAMES, {"belly": ("root", "neck")}),
     # OpenPose's COCO model; its neck is computed, and by AlphaPose from other points than these.
     # Others write 18 keypoints too.
@@ -86,8 +91,8 @@ LAYOUTS = {
     ),
     "mediapipe33": Layout(_MEDIAPIPE_NAMES, _NO_TORSO),
 }
-# Whole-body layouts begin with a body layout: the rest, feet, face and hands, is left out.
-WHOLE_BODY = {133: "coco17", 136: "halpe26"}
+# Whole-body layouts begin with a body layout and its feet: the rest, face and hands, is left out.
+WHOLE_BODY = {133: "coco23", 136: "halpe26"}
 # How far the top of the head is past the ears, seen from the shoulders, in distances from the
 # shoulders to the ears: fitted to the boxer's Halpe-26, whose head is a keypoint of its own, 7 px
 # rms at 53 px from shoulders to head. From the eyes it cannot be found (24 px): a head that nods
@@ -101,6 +106,7 @@ ALIASES = {
     "h36m": "h36m17", "human36m": "h36m17", "coco": "coco17", "halpe": "halpe26",
     "openpose": "body25", "body_25": "body25", "posetrack": "posetrack17",
     "posetrack18": "posetrack17", "mediapipe": "mediapipe33", "blazepose": "mediapipe33",
+    "coco133": "coco23", "wholebody": "coco23",
 }  # fmt: skip
 
 

@@ -9,6 +9,8 @@ import dataclasses
 
 import numpy as np
 
+from mbjax.keypoints import tracking
+
 # How far from the body's middle, and how far from its own place in the frames around, a keypoint
 # may be, in units of the body's size: the distance from the middle that 85 % of its keypoints are
 # within (some 0.55 of its extent), the median of the frames around. In 280 views of motion capture
@@ -79,6 +81,18 @@ def without(keypoints_TxKx3: np.ndarray, outliers: list[Outlier]) -> np.ndarray:
     for one in outliers:
         result[one.row, one.keypoint, 2] = 0
     return result
+
+
+def fill_without(
+    frames_N: np.ndarray, keypoints_NxKx3: np.ndarray, names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """`tracking.fill` of a track, outliers taken as not seen; and what they were, '' for none."""
+    frames_T, points_TxKx3, filled_T = tracking.fill(frames_N, keypoints_NxKx3)
+    found = find(points_TxKx3, names)
+    if not found:
+        return frames_T, points_TxKx3, filled_T, ""
+    points_TxKx3 = tracking.fill(frames_T, without(points_TxKx3, found))[1]
+    return frames_T, points_TxKx3, filled_T, describe(found, frames_T, names)
 
 
 def describe(outliers: list[Outlier], frames_T: np.ndarray, names: tuple[str, ...]) -> str:

@@ -99,8 +99,10 @@ def settled(found, layout, image_size, where):
     count = counts.pop()
     layout = layout or found.layout
     if count in WHOLE_BODY:
-        layout = layout or WHOLE_BODY[count]
-        count = LAYOUTS[WHOLE_BODY[count]].count
+        whole = WHOLE_BODY[count]
+        # Who says only what the layout begins with means the same file.
+        layout = whole if layout in (None, "coco17") else layout
+        count = LAYOUTS[whole].count
         for o in observations:
             o.keypoints_Kx3 = o.keypoints_Kx3[:count]
     layout = _layout(count, layout)

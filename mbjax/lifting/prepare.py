@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from mbjax.keypoints import layouts, outliers, tracking
+from mbjax.keypoints import layouts, outliers
 from mbjax.keypoints.read import Keypoints, Track
 from mbjax.motion.motion import PersonMotion
 from mbjax.pose.normalise import MIN_VISIBLE, crop_scale, square
@@ -97,12 +97,9 @@ def _prepare(track: Track, layout, pixel, reference_compat):
         filled_T = np.zeros(len(frames_T), bool)
         keypoints_TxJx3 = layouts.from_layout(points_TxKx3, layout)
     else:
-        frames_T, points_TxKx3, filled_T = tracking.fill(track.frames_N, track.keypoints_NxKx3)
-        names = layouts.LAYOUTS[layout].names
-        found = outliers.find(points_TxKx3, names)
-        if found:
-            wild = outliers.describe(found, frames_T, names)
-            points_TxKx3 = tracking.fill(frames_T, outliers.without(points_TxKx3, found))[1]
+        frames_T, points_TxKx3, filled_T, wild = outliers.fill_without(
+            track.frames_N, track.keypoints_NxKx3, layouts.LAYOUTS[layout].names
+        )
         # Some detectors' scores pass 1; the model has never seen that.
         points_TxKx3[..., 2] = np.minimum(points_TxKx3[..., 2], 1)
         keypoints_TxJx3 = layouts.from_layout(points_TxKx3, layout)

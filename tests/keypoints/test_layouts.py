@@ -70,7 +70,7 @@ def test_feet_of_layouts_that_have_them():
         own = layouts.LAYOUTS[layout]
         points = np.array([[i, "heel" in name] for i, name in enumerate(own.names)], float)
         feet = layouts.feet_of(points, layout)
-        if layout not in ("halpe26", "body25", "mediapipe33"):
+        if layout not in ("coco23", "halpe26", "body25", "mediapipe33"):
             assert feet is None
             continue
         np.testing.assert_array_equal(feet[:, 1], [0, 1, 0, 1])

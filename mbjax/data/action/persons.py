@@ -8,8 +8,8 @@ import dataclasses
 import numpy as np
 
 from mbjax.data.action.clips import PERSONS, most_confident
-from mbjax.keypoints import tracking
-from mbjax.keypoints.layouts import from_layout
+from mbjax.keypoints import outliers
+from mbjax.keypoints.layouts import LAYOUTS, from_layout
 from mbjax.keypoints.read import Keypoints
 
 
@@ -29,11 +29,12 @@ def side_by_side(
 ) -> Persons:
     """The most confident person or two of a file, at every frame of the recording.
 
-    Within a person's track missed keypoints are interpolated in time with confidence 0; before and
+    Within a person's track missed keypoints, and those where no joint of a body can be
+    (mbjax.keypoints.outliers), are interpolated in time with confidence 0; before and
     after it the person is absent, all zero. score_order 'coco': scores stay in the order of COCO's
     keypoints, as released action checkpoints were trained. ValueError for that and another layout.
     """
-    if score_order == "coco" and keypoints.layout != "coco17":
+    if score_order == "coco" and keypoints.layout not in ("coco17", "coco23"):
         raise ValueError(
             f"{keypoints.source}: score order 'coco' is for keypoints of layout coco17, these are "
             f"{keypoints.layout}"
@@ -55,13 +56,17 @@ def side_by_side(
     joints_MxTxJx3 = np.zeros((len(kept), last - first + 1, 17, 3), np.float32)
     for row, m in zip(joints_MxTxJx3, kept, strict=True):
         track = keypoints.tracks[m]
-        frames_T, points_TxKx3, _ = tracking.fill(track.frames_N, track.keypoints_NxKx3)
+        frames_T, points_TxKx3, _, wild = outliers.fill_without(
+            track.frames_N, track.keypoints_NxKx3, LAYOUTS[keypoints.layout].names
+        )
+        if wild:
+            notes.append(f"person {track.person}: {wild}" if len(kept) > 1 else wild)
         never_K = np.isnan(points_TxKx3[..., 0]).all(axis=0)
         points_TxKx3[:, never_K] = 0
         points_TxKx3[..., 2] = np.minimum(points_TxKx3[..., 2], 1)
         joints_TxJx3 = from_layout(points_TxKx3, keypoints.layout)
         if score_order == "coco":
-            joints_TxJx3[..., 2] = points_TxKx3[..., 2]
+            joints_TxJx3[..., 2] = points_TxKx3[:, :17, 2]
         row[frames_T - first] = joints_TxJx3
     return Persons(joints_MxTxJx3, first, _size(joints_MxTxJx3, size), tuple(notes))
 

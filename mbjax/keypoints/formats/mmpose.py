@@ -59,7 +59,7 @@ def _layout(meta, seventeen):
         return None
     name = str(meta.get("dataset_name", "")).lower()
     for part, layout in (
-        ("wholebody", "coco17"), ("posetrack", "posetrack17"), ("halpe", "halpe26"),
+        ("wholebody", "coco23"), ("posetrack", "posetrack17"), ("halpe", "halpe26"),
         ("h36m", "h36m17"), ("coco", "coco17"),
     ):  # fmt: skip
         if part in name:

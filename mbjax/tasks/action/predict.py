@@ -149,14 +149,16 @@ def predict_by_gallery(
         raise ValueError(
             "this checkpoint is a classifier, which has its classes; leave out --gallery"
         )
-    examples_KxD = [
-        _outputs(net, example, None, 0, image_size)[2][0] for example in gallery.values()
-    ]
+    examples_KxD, notes = [], []
+    for name, example in gallery.items():
+        persons, _, outputs = _outputs(net, example, None, 0, image_size)
+        examples_KxD.append(outputs[0])
+        notes += [f"example {name}: {note}" for note in persons.notes if note not in example.notes]
     persons, windows_Wx2, outputs = _outputs(net, keypoints, window, stride, image_size)
     cosines_WxK = np.clip(outputs @ np.stack(examples_KxD).T, -1, 1)
     return Prediction(
         tuple(gallery), "cosine", windows_Wx2 + persons.first_frame, cosines_WxK,
-        fps or keypoints.fps, keypoints.source, persons.notes,
+        fps or keypoints.fps, keypoints.source, (*persons.notes, *notes),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from tests.recipes.keypoints import (
         ("alphapose", "halpe26"), ("alphapose", "coco17"), ("coco", "coco17"),
         ("mmpose", "coco17"), ("mmpose", "posetrack17"), ("mmpose", "h36m17"),
         ("inferencer", "halpe26"), ("openpose", "body25"), ("mediapipe", "mediapipe33"),
-        ("npz", "h36m17"), ("npz", "mediapipe33"), ("npy", "body25"), ("wholebody", "coco17"),
+        ("npz", "h36m17"), ("npz", "mediapipe33"), ("npy", "body25"), ("wholebody", "coco23"),
     ],
 )  # fmt: skip
 def test_every_form_gives_the_same_joints(tmp_path, form, layout):
@@ -55,7 +55,7 @@ def test_every_form_gives_the_same_joints(tmp_path, form, layout):
         source = tmp_path / "points.npz"
         np.savez(source, keypoints=points, layout=layout, fps=25)
     elif form == "wholebody":
-        face = np.full((len(points), 116, 3), 0.5)
+        face = np.full((len(points), 110, 3), 0.5)
         source = write(tmp_path, results(np.concatenate([points, face], axis=1)))
     else:
         source = tmp_path / "points.npy"
