@@ -168,11 +168,12 @@ def _infer_into_folder(args, found):
     )  # fmt: skip
     in_world = world.of_motion(motion, args.smooth, not args.no_foot_lock)
     infer_body.check_obj(args.obj, in_world.persons)
+    frames = 1 + max(int(one.frames_T[-1]) for one in motion)
+    frames = max(frames, (pictures.video.frames or 0) if pictures.video else 0)
     paths = motion_files.write_all(
-        motion, args.out, rig_names=args.rig, in_world=in_world,
-        frames=pictures.video.frames if pictures.video else None,
-    )  # fmt: skip
-    _describe(motion, in_world, found)
+        motion, args.out, rig_names=args.rig, in_world=in_world, frames=frames
+    )
+    _describe(motion, in_world, frames, found)
     # The files are there before anything is drawn, and stay if drawing fails.
     for path in paths:
         wrote(path, found)
@@ -181,7 +182,7 @@ def _infer_into_folder(args, found):
         _draw_angles(in_world, motion, folder, found)
         _draw(pictures, motion, folder, found, asked=args.picture is not None)
     if body:
-        infer_body.run(body, in_world, folder, args.obj, found)
+        infer_body.run(body, in_world, frames, folder, args.obj, found)
     if pictures.problem:
         word = "error" if pictures.failed else "note"
         print(f"mbjax infer: {word}: {pictures.problem}; all else is written", file=sys.stderr)
@@ -206,7 +207,7 @@ def _keypoints(args, size, found):
     return keypoint_files.read(args.keypoints, args.layout, size)
 
 
-def _describe(motion, in_world, found):
+def _describe(motion, in_world, frames, found):
     """Prints what was lifted, and puts it into `found` for --json."""
     from mbjax.motion.files import DEFAULT_FPS
 
@@ -237,7 +238,7 @@ def _describe(motion, in_world, found):
     for note in notes:
         print(f"  {note}")
     for one, placed in zip(motion, in_world.persons, strict=True):
-        _print_skeleton(one, placed)
+        _print_skeleton(one, placed, frames)
 
 
 def _open_video(args):
@@ -305,8 +306,8 @@ def _draw(pictures, motion, folder, found, asked):
         print(f"  the video ends before the keypoints: {missing} frames drawn without it")
 
 
-def _print_skeleton(one, placed):
-    """What became of a person's limbs, and of the frames before they came."""
+def _print_skeleton(one, placed, frames):
+    """What became of a person's limbs, and of the frames before they came and after they went."""
     from mbjax.motion import files as motion_files
     from mbjax.motion import one_skeleton
 
@@ -317,8 +318,12 @@ def _print_skeleton(one, placed):
         f"  person {one.person}: left leg {left:.2f} m, right {right:.2f} m as lifted; BVH, TRC "
         f"and GLB have {both:.2f} m for both, joints {off:.0f} mm off on average"
     )
-    if placed.frames_T[0] > 0:
-        print(f"  person {one.person}: BVH holds the first pose up to frame {placed.frames_T[0]}")
+    first, last = placed.frames_T[0], placed.frames_T[-1]
+    if first > 0 or last < frames - 1:
+        print(
+            f"  person {one.person}: not there in all of frames 0 to {frames - 1}; BVH and GLB hold "
+            f"the first and last pose there, the other files begin at frame {first}"
+        )
 
 
 def _intrinsics(args, size):

@@ -24,10 +24,12 @@ def check_obj(asked: bool, persons) -> None:
         )
 
 
-def run(body: Smpl, in_world: World, folder: pathlib.Path, obj: bool, found: dict) -> None:
+def run(
+    body: Smpl, in_world: World, frames: int, folder: pathlib.Path, obj: bool, found: dict
+) -> None:  # fmt: skip
     """Writes smpl.npz (AMASS's layout) and body.glb per person; obj: also an OBJ of every frame.
 
-    found: for --json.
+    frames: of the video. found: for --json.
     """
     for note in body.notes:
         print(f"  {note}")
@@ -40,18 +42,21 @@ def run(body: Smpl, in_world: World, folder: pathlib.Path, obj: bool, found: dic
         error = float(fitted.error_mm_T.mean())
         far = "; its proportions are not this body's" if error > _FAR_MM else ""
         print(f"  person {one.person}: body {body.where} is {error:.0f} mm from the joints{far}")
-        for path in write(motion, body, folder, tail, in_world.fps, obj, found):
+        for path in write(motion, body, folder, tail, in_world.fps, frames, obj, found):
             earlier_run.also(folder, path.name)
 
 
-def write(motion: BodyMotion, body: Smpl, folder, tail: str, fps: float, obj: bool, found: dict):
+def write(
+    motion: BodyMotion, body: Smpl, folder, tail: str, fps: float, frames: int, obj: bool, found
+):
     """The files of one body, of names that end in `tail`; returns smpl.npz and body.glb.
 
-    obj: also an OBJ of every frame. found: for --json.
+    frames: of the video. obj: also an OBJ of every frame. found: for --json.
     """
     paths = folder / f"smpl{tail}.npz", folder / f"body{tail}.glb"
-    for path, of_kind in zip(paths, (body_files.amass, body_files.glb), strict=True):
-        of_kind(motion, body, path, fps)
+    body_files.amass(motion, body, paths[0], fps)
+    body_files.glb(motion, body, paths[1], fps, frames)
+    for path in paths:
         wrote(path, found)
     if obj:
         count = len(body_files.obj(motion, body, folder / f"obj{tail}"))

@@ -40,10 +40,12 @@ def run(args, keypoints, fps, model, found: dict) -> int:
         notes = [*notes, f"frame rate not known: {rate:g} in all files; --fps says it"]
     for note in (*notes, *body.notes):
         print(f"  {note}")
+    frames = 1 + max(int(one.frames_T[-1]) for one in motions)
     for one in motions:
         tail = "" if len(motions) == 1 else f"_person{one.person}"
-        print(f"  person {one.person}: {len(one.frames_T)} frames")
-        infer_body.write(one, body, folder, tail, rate, args.obj, found)
+        first, last = one.frames_T[0], one.frames_T[-1]
+        print(f"  person {one.person}: {len(one.frames_T)} frames, {first} to {last}")
+        infer_body.write(one, body, folder, tail, rate, frames, args.obj, found)
     if args.picture != "none":
         one = max(motions, key=lambda one: len(one.frames_T))
         wrote(draw(one, body, folder, args.picture or "mp4", rate), found)

@@ -72,10 +72,13 @@ def obj(motion: BodyMotion, body: Smpl, folder: str | os.PathLike) -> list[pathl
     return paths
 
 
-def glb(motion: BodyMotion, body: Smpl, path: str | os.PathLike, fps: float) -> None:
+def glb(
+    motion: BodyMotion, body: Smpl, path: str | os.PathLike, fps: float, frames: int = 0
+) -> None:  # fmt: skip
     """One .glb: the body at rest, its skeleton and skin, and an animation of the joints' turns.
 
-    y up, metres. What pose does to the skin besides (pose blend shapes) has no place in glTF: up to
+    y up, metres, at the video's times from 0 to the last of `frames`, the first and the last pose
+    held. What pose does to the skin besides (pose blend shapes) has no place in glTF: up to
     a centimetre or two at joints that are bent far.
     """
     pose, trans = turned(motion, body, _Y_UP)
@@ -85,7 +88,7 @@ def glb(motion: BodyMotion, body: Smpl, path: str | os.PathLike, fps: float) -> 
     skin = gltf.Skin(
         "body", verts, [(body.faces_Fx3, _SKIN_COLOUR)], data.weights_VxJ, rest, data.parents,
         JOINT_NAMES, pose.reshape(len(pose), -1, 3), trans,
-        (motion.frames_T - motion.frames_T[0]) / fps,
-    )  # fmt: skip
+        motion.frames_T / fps,
+    ).held((frames - 1) / fps)  # fmt: skip
     with written_beside(path) as beside:
         beside.write_bytes(gltf.animated_skins([skin]))

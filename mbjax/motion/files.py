@@ -46,7 +46,7 @@ def write_all(
 
     rig_names: of the bones in BVH and glTF, one of mbjax.motion.rig.RIGS. smooth_hz, lock_feet: see
     mbjax.motion.world.of_motion; in_world: its result, instead of these. frames: of the video, all
-    of which BVH covers.
+    of which BVH and GLB cover; the others begin with the frame that a person is first seen in.
     """
     if rig_names not in rig.RIGS:
         raise ValueError(f"unknown rig {rig_names!r}; known: {', '.join(rig.RIGS)}")
@@ -60,7 +60,7 @@ def write_all(
         ("motion.npz", functools.partial(npz, motion, in_world)),
         ("motion.csv", functools.partial(table, motion, in_world)),
         ("motion_angles.csv", functools.partial(angle_table, motion, in_world)),
-        ("motion.glb", functools.partial(glb, in_world, animations, rig_names)),
+        ("motion.glb", functools.partial(glb, in_world, animations, frames, rig_names)),
     ]
     for one, placed in zip(motion, in_world.persons, strict=True):
         tail = "" if len(motion) == 1 else f"_person{one.person}"
@@ -170,17 +170,18 @@ def trc(one: PersonInWorld, fps: float, path: os.PathLike, name: str = "") -> No
     """One person's joints, of one skeleton, and toes and heels as markers of a TRC file (OpenSim).
 
     Metres, y up, tab-separated. Frames count from 1 without gaps, as the format demands; Time is
-    the video's, so that someone who comes in later has times that begin later.
+    the video's, so that someone who comes in later has times that begin later, and
+    OrigDataStartFrame the number, from 1, of the video's frame at which the file begins.
     """
     names = (*JOINTS, *FEET)
     soles_TxPx3 = feet.points(one.body_TxJx3, one.feet_Tx2x3x3, one.height)
     markers_TxPx3 = np.concatenate([one.body_TxJx3, soles_TxPx3], axis=1)
-    T, rate = len(one.frames_T), f"{fps:g}"
+    T, rate, first = len(one.frames_T), f"{fps:g}", one.frames_T[0] + 1
     lines = [
         f"PathFileType\t4\t(X/Y/Z)\t{name or pathlib.PurePath(path).name}",
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame"
         "\tOrigNumFrames",
-        f"{rate}\t{rate}\t{T}\t{len(names)}\tm\t{rate}\t1\t{T}",
+        f"{rate}\t{rate}\t{T}\t{len(names)}\tm\t{rate}\t{first}\t{T}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
         "\t\t" + "\t".join(f"X{j}\tY{j}\tZ{j}" for j in range(1, len(names) + 1)),
         "",
@@ -206,8 +207,13 @@ def bvh(
     pathlib.Path(path).write_text(bvh_writer.to_text(held, fps, rig_names), encoding="utf-8")
 
 
-def glb(in_world: World, animations: dict, rig_names: str, path: os.PathLike) -> None:
-    """Everybody's rig with a plain body in one binary glTF, y up, metres, at the video's times."""
+def glb(
+    in_world: World, animations: dict, frames: int, rig_names: str, path: os.PathLike
+) -> None:  # fmt: skip
+    """Everybody's rig with a plain body in one binary glTF, y up, metres, at the video's times.
+
+    From 0 to its last of `frames`, the first and the last pose held as in BVH.
+    """
     skins = []
     for one in in_world.persons:
         animation = animations[one.person]
@@ -220,7 +226,7 @@ def glb(in_world: World, animations: dict, rig_names: str, path: os.PathLike) ->
                 np.eye(len(rig.BONES))[bones_V], rest_Bx3, rig.PARENTS, rig.RIGS[rig_names],
                 matrix_to_axis_angle(animation.turns_TxBx3x3), animation.root_Tx3 - rest_Bx3[0],
                 one.frames_T / in_world.fps,
-            )
+            ).held((frames - 1) / in_world.fps)
         )  # fmt: skip
     pathlib.Path(path).write_bytes(gltf.animated_skins(skins))
 

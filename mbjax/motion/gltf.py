@@ -37,6 +37,19 @@ class Skin:
     trans_Tx3: np.ndarray
     times_T: np.ndarray
 
+    def held(self, until: float) -> "Skin":
+        """With the first pose from 0 s on, and the last one up to `until`.
+
+        So all players begin a file at the video's first frame and end it at its last.
+        """
+        times_T = self.times_T
+        before, after = int(times_T[0] > 0), int(until > times_T[-1])
+        rows = np.pad(np.arange(len(times_T)), (before, after), mode="edge")
+        return dataclasses.replace(
+            self, turns_TxJx3=self.turns_TxJx3[rows], trans_Tx3=self.trans_Tx3[rows],
+            times_T=np.concatenate([[0.0] * before, times_T, [until] * after]),
+        )  # fmt: skip
+
 
 def animated_skins(skins: Sequence[Skin]) -> bytes:
     """The content of a .glb with these bodies, each with a skeleton and one animation of all."""

@@ -124,6 +124,7 @@ def test_trc_comes_back(tmp_path):
     np.testing.assert_allclose(found, np.concatenate([one.body_TxJx3, soles], axis=1), atol=6e-7)
     # What the library does not look at: every line has as many columns, names stand above X.
     lines = (tmp_path / "motion.trc").read_text().split("\n")
+    assert lines[2].split("\t")[6] == "5"  # OrigDataStartFrame, from 1: the video's frame 4
     assert lines[3].split("\t")[2 + 3 * INDEX["nose"]] == "nose"
     assert len(lines[3].split("\t")) == len(lines[4].split("\t")) == 2 + 21 * 3
 
@@ -177,11 +178,16 @@ def test_glb_poses_the_rig_and_its_body(tmp_path):
     content = (tmp_path / "motion.glb").read_bytes()
     file = pygltflib.GLTF2.load_from_bytes(content)
     assert [skin.name for skin in file.skins] == ["person_1", "person_2"]
+    last = max(one.frames_T[-1] for one in whole)
     for skin, one in zip(file.skins, world.of_motion(whole).persons, strict=True):
         assert [file.nodes[joint].name for joint in skin.joints] == list(rig.RIGS["vrm"])
         expected = rig.animate(one.body_TxJx3, one.feet_Tx2x3x3, one.lengths_J, one.height)
-        times, places = posed(file, skin, len(one.frames_T) - 1)
-        np.testing.assert_allclose(times, one.frames_T / FPS, rtol=1e-6)
+        times, places = posed(file, skin, len(one.frames_T))
+        # From the video's first frame, which is before theirs, to the last of all persons.
+        seen = [0, *one.frames_T, *([last] if one.frames_T[-1] < last else [])]
+        np.testing.assert_allclose(times, np.array(seen) / FPS, rtol=1e-6)
+        starts = np.array([posed(file, skin, frame)[1] for frame in (0, 1, 2)])
+        assert (starts[0] == starts[1]).all() and not (starts[1] == starts[2]).all()
         # float32 quaternions over six bones.
         np.testing.assert_allclose(places, expected.positions()[-1, : len(rig.BONES)], atol=2e-5)
     scene = trimesh.load(io.BytesIO(content), file_type="glb")
