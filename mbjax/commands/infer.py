@@ -321,8 +321,8 @@ def _print_skeleton(one, placed, frames):
     first, last = placed.frames_T[0], placed.frames_T[-1]
     if first > 0 or last < frames - 1:
         print(
-            f"  person {one.person}: not there in all of frames 0 to {frames - 1}; BVH and GLB hold "
-            f"the first and last pose there, the other files begin at frame {first}"
+            f"  person {one.person}: not there in all of frames 0 to {frames - 1}; BVH and GLB "
+            f"hold the first and last pose there, the other files begin at frame {first}"
         )
 
 
