@@ -21,7 +21,7 @@ import numpy as np
 
 from mbjax.atomic_files import written_beside
 from mbjax.convert.array_types import WeightFile, as_float32
-from mbjax.remarks import first_line
+from mbjax.remarks import first_line, one_line
 from mbjax.training.fingerprint import Fingerprints
 
 RECORD = "mbjax.json"
@@ -222,6 +222,10 @@ def _record(path):
             for name in archive.namelist():
                 if name.split("/")[1:] == [RECORD]:
                     return json.loads(archive.read(name))
+    except NotImplementedError as error:  # a version or method of zip that there is not
+        raise ValueError(
+            f"{path} is damaged ({one_line(error)}); copy or download it again"
+        ) from None
     except (zipfile.BadZipFile, json.JSONDecodeError, OSError):
         pass  # torch's format before zip archives, which never carries a record
     return None

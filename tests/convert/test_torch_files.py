@@ -264,6 +264,15 @@ def test_a_record_that_is_not_ours_is_not_believed(tmp_path):
 # --- where they go ----------------------------------------------------------------------------
 
 
+def test_a_version_of_zip_that_there_is_not_is_one_line(tmp_path):
+    target.to_file(recipes.source(), tmp_path / "x.bin")
+    data = bytearray((tmp_path / "x.bin").read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 172  # of the first file in the table of contents
+    (tmp_path / "x.bin").write_bytes(data)
+    with pytest.raises(ValueError, match="x.bin is damaged .zip file version 17.2.; copy"):
+        source.read(tmp_path / "x.bin")
+
+
 @pytest.mark.parametrize("ending", ["bin", "safetensors"])
 def test_the_same_weights_are_the_same_bytes(tmp_path, ending):
     paths = [tmp_path / f"{name}.{ending}" for name in ("a", "longer")]
