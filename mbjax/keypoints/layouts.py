@@ -194,6 +194,16 @@ def with_head(joints_TxJx3: np.ndarray, keypoints_TxKx3: np.ndarray, layout: str
     return result_TxJx3
 
 
+def known(joints_TxJx3: np.ndarray) -> np.ndarray:
+    """The same with confidence 0 where x, y are NaN: the mean of two keypoints, one never seen.
+
+    Its confidence, the mean of theirs, would have it count as seen. numpy.
+    """
+    result_TxJx3 = joints_TxJx3.copy()
+    result_TxJx3[np.isnan(joints_TxJx3).any(axis=-1), 2] = 0
+    return result_TxJx3
+
+
 # What detectors call the ends of a foot; a toe is the mean of those that there are.
 _TOES, _HEEL = ("bigtoe", "smalltoe", "foot"), "heel"
 

@@ -104,6 +104,7 @@ def _prepare(track: Track, layout, pixel, reference_compat):
         points_TxKx3[..., 2] = np.minimum(points_TxKx3[..., 2], 1)
         keypoints_TxJx3 = layouts.from_layout(points_TxKx3, layout)
         keypoints_TxJx3 = layouts.with_head(keypoints_TxJx3, points_TxKx3, layout)
+        keypoints_TxJx3 = layouts.known(keypoints_TxJx3)
         feet_TxPx3 = layouts.feet_of(points_TxKx3, layout)
     if pixel:
         _check_inside(keypoints_TxJx3, pixel, track.person)

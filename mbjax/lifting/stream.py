@@ -178,6 +178,7 @@ class Stream:
         _, points_NxKx3, _ = tracking.fill(np.arange(count), own_NxKx3)
         points_NxJx3 = layouts.from_layout(points_NxKx3, self.layout)
         points_NxJx3 = layouts.with_head(points_NxJx3, points_NxKx3, self.layout)
+        points_NxJx3 = layouts.known(points_NxJx3)
         centre_2, side = square(points_NxJx3)
         if side <= 0:
             return

@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 import mbjax
+from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.lifting import stream as streaming
 from mbjax.models.dstformer import DSTformerConfig
 from mbjax.pose.skeleton import ROOT, root_relative
@@ -168,6 +169,16 @@ def test_other_layouts():
     points = keypoints("halpe26")
     poses = np.stack([stream.push(frame) for frame in points])
     np.testing.assert_allclose(poses[..., :2], keypoints("h36m17")[..., :2], atol=1e-3)
+
+
+def test_one_hip_that_is_never_seen(model):
+    """The root, between the hips, is then not known; the rest is."""
+    points = keypoints("coco17")
+    points[:, LAYOUTS["coco17"].names.index("lhip"), 2] = 0
+    stream = mbjax.Stream(model, layout="coco17")
+    assert all(np.isfinite(stream.push(frame)).all() for frame in points)
+    (lifted,) = mbjax.lift(model, points, layout="coco17", fps=30)
+    assert np.isfinite(lifted.pose_TxJx3).all()
 
 
 @pytest.mark.parametrize(
