@@ -41,7 +41,7 @@ def add(command) -> None:
 def _live(args):
     from mbjax.convert import load as loading
     from mbjax.detect import frames
-    from mbjax.live import newest, server, session
+    from mbjax.live import newest, page, server, session
     from mbjax.live.follower import Follower
 
     if not 0 <= args.port < 65536:
@@ -52,19 +52,19 @@ def _live(args):
     name = args.video or f"camera {args.camera}"
     recording = session.Recording(name, follower.layout) if args.record else None
     pictures = newest.played(video) if video else newest.camera(args.camera)
-    page = server.Server(session.page(), args.port)
+    served = server.Server(page.fed(), args.port)
     source = newest.Newest(pictures)
-    say(f"open {page.url}  (Ctrl-C ends it)")
+    say(f"open {served.url}  (Ctrl-C ends it)")
     if not args.no_browser:
-        _open(page.url)
+        _open(served.url)
     # Ctrl-C is how a session ends: after the picture that is being looked at.
     before = signal.signal(signal.SIGINT, lambda *_: source.close())
     try:
-        speed = session.run(source, follower, page, recording, _Until(args.seconds))
+        speed = session.run(source, follower, served, recording, _Until(args.seconds))
     finally:
         signal.signal(signal.SIGINT, before)
         source.close()
-        page.close()
+        served.close()
     if speed.pictures:
         say(
             f"{speed.pictures} pictures, {speed.fps:.1f} a second at the end, {source.dropped} "

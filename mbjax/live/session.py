@@ -5,9 +5,7 @@ Shapes in names: J = 17 joints.
 
 import base64
 import dataclasses
-import importlib.resources
 import io
-import json
 import time
 from collections.abc import Callable
 
@@ -21,7 +19,6 @@ from mbjax.keypoints.tracking import Observation
 from mbjax.live.follower import Follower, Seen
 from mbjax.live.newest import Newest
 from mbjax.live.server import Server
-from mbjax.pose.skeleton import JOINTS, LIMBS
 
 _WIDTH = 480  # of the picture in the page
 
@@ -67,14 +64,6 @@ class Recording:
         step = np.diff(times_T).mean() if len(times_T) > 1 else 0
         video = Video(self._name, float(1 / step) if step > 0 else None, self._size, len(times_T))
         return videos.gathered(self._observations, times_T, video, self._layout, detector, [])
-
-
-def page() -> str:
-    """The page, with the skeleton in it."""
-    template = importlib.resources.files("mbjax.pictures").joinpath("pages/live.html")
-    text = template.read_text(encoding="utf-8")
-    limbs = json.dumps([list(limb) for limb in LIMBS])
-    return text.replace("__LIMBS__", limbs).replace("__JOINTS__", json.dumps(list(JOINTS)))
 
 
 def run(

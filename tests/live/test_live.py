@@ -19,6 +19,7 @@ from mbjax.cli import main
 from mbjax.detect import detectors
 from mbjax.detect.frames import Picture
 from mbjax.live import newest, session
+from mbjax.live import page as pages
 from mbjax.live.follower import Follower
 from mbjax.live.server import Server
 from tests.recipes import commands
@@ -194,7 +195,7 @@ def test_events_have_what_the_page_draws(monkeypatch, model, server):
 
 
 def test_the_page_knows_the_skeleton():
-    page = session.page()
+    page = pages.fed()
     assert "__" not in page and '"rhip"' in page and "[0, 1]" in page
     assert "http://" not in page and "https://" not in page, "it needs no network"
 
@@ -238,7 +239,7 @@ def test_the_page_in_a_browser(tmp_path, model):
     chromium = commands.browser()
     if chromium is None:
         pytest.skip("no chromium on this machine")
-    server = Server(session.page())
+    server = Server(pages.fed())
     file = io.BytesIO()
     Image.fromarray(np.full((250, 480, 3), 90, np.uint8)).save(file, "JPEG")
     rng = np.random.default_rng(0)
