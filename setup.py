@@ -52,7 +52,7 @@ setup(
     package_data={
         "mbjax": [
             "sample/**/*", "lifting/*.ipynb", "data/*.json", "speed/*.json", "weights/*",
-            "pictures/pages/*", "detect/blazepose/*.t*", "py.typed",
+            "pictures/pages/*", "live/in_browser/*", "detect/blazepose/*.t*", "py.typed",
         ]
     },
     install_requires=CORE,

@@ -32,6 +32,7 @@ _EXAMPLES = {
     "export": (
         "export runs/mb --out motionbert.bin --which 4000",
         "export tiny --out tiny.onnx",
+        "export tiny --format web --out page",
     ),
     "parity": (
         "parity best_epoch.bin",

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import sys
 
 from mbjax.atomic_files import check_file
@@ -27,11 +28,17 @@ def add(command) -> None:
     sub = command("export", _export, "a checkpoint to a PyTorch, safetensors or runtime's file")
     sub.add_argument("source", help="work folder, one of its checkpoints, or a file of weights")
     sub.add_argument(
-        "--out", required=True, help=".bin, .pth, .pt, .safetensors; .onnx, .stablehlo: a program"
-    )
+        "--out", required=True,
+        help=".bin, .pth, .pt, .safetensors; .onnx, .stablehlo: a program; a folder for web",
+    )  # fmt: skip
     sub.add_argument(
-        "--format", choices=sorted(set(PROGRAMS.values())),
-        help="a program with its weights, for other runtimes (onnx: pip install 'mbjax[onnx]')",
+        "--format", choices=[*sorted(set(PROGRAMS.values())), "web"],
+        help="a program with its weights, for other runtimes; web: a page that lifts what a camera "
+        "sees, in the browser alone (onnx, web: pip install 'mbjax[onnx]')",
+    )  # fmt: skip
+    sub.add_argument(
+        "--npm-packages", metavar="FOLDER",
+        help="of --format web: where `npm pack` wrote its runtimes ($MBJAX_NPM_PACKAGES; else npm)",
     )  # fmt: skip
     sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
     _reading(sub)
@@ -105,7 +112,12 @@ def _about(source):
 def _export(args):
     with one_object(args) as found:
         format = args.format or PROGRAMS.get(pathlib.Path(args.out).suffix)
-        source = _export_program(args, format) if format else _export_weights(args)
+        if args.npm_packages and format != "web":
+            raise ValueError("--npm-packages is of --format web alone")
+        if format == "web":
+            source = _export_page(args)
+        else:
+            source = _export_program(args, format) if format else _export_weights(args)
         found.update(_about(source), written=args.out)
 
 
@@ -136,6 +148,19 @@ def _export_program(args, format):
         f"wrote {args.out} ({format}, any batch, 1 to {source.network.encoder.maxlen} frames; "
         f"within {difference:.1e} of the model)"
     )
+    return source
+
+
+def _export_page(args):
+    from mbjax.convert import browser_page
+
+    browser_page.check(args.out)
+    source = _read(args, optimizer=False)
+    difference = browser_page.write(source, args.out, args.npm_packages)
+    print(source)
+    print(f"wrote {args.out} (its ONNX within {difference:.1e} of the model); to try it,")
+    print(f"python -m http.server 8000 --bind 127.0.0.1 --directory {shlex.quote(args.out)}")
+    print("and open http://127.0.0.1:8000/")
     return source
 
 

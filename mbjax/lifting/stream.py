@@ -13,7 +13,7 @@ from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.lifting.predict import check_model, root_stays
 from mbjax.lifting.windows import there_and_back
 from mbjax.models.flip import averaged
-from mbjax.models.trained_on import trained_on
+from mbjax.models.trained_on import TrainedOn, trained_on
 from mbjax.motion.filters import OneEuro
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT
@@ -22,7 +22,7 @@ _WINDOW = 27  # where the checkpoint does not say
 # Of smooth_fps: Hz at rest, and Hz more for each height of the person per second. On the sample's
 # held-out recording with 2 pixels (5 mm) of 2D noise, without look-ahead, they bring tremble (10.4
 # mm/frame^2) to that of the truth (5.1) for 3 mm of error (49.6 to 52.5), most of it delay.
-_STEADY = (2.0, 10.0)
+STEADY = (2.0, 10.0)
 
 
 class Stream:
@@ -80,8 +80,7 @@ class Stream:
     ):
         check_model(model, "a Stream")
         if window is None:
-            trained = trained_on(model)
-            window = min(trained.frames if trained else _WINDOW, model.config.maxlen)
+            window = window_of(trained_on(model), model.config.maxlen)
         if not 1 <= window <= model.config.maxlen:
             raise ValueError(f"window is {window}; this model takes 1 to {model.config.maxlen}")
         if not 0 <= lookahead < window:
@@ -92,7 +91,7 @@ class Stream:
         self.layout = layouts.named(layout)
         self._K = layouts.LAYOUTS[self.layout].count
         self._flip = flip
-        self._filter = None if smooth_fps is None else OneEuro(smooth_fps, *_STEADY)
+        self._filter = None if smooth_fps is None else OneEuro(smooth_fps, *STEADY)
         graphdef, self._state = nnx.split(model)
         self._forward = functools.partial(_forward, graphdef)
         found = self._root_stays()  # compiles, too
@@ -227,6 +226,11 @@ class Stream:
         x_LxJx3[..., 2] = 1
         root_Lx2 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip))[0, :, ROOT, :2]
         return root_stays(x_LxJx3[None, :, ROOT], root_Lx2[None])
+
+
+def window_of(trained: TrainedOn | None, maxlen: int) -> int:
+    """Frames that a network is shown where nothing else is asked for."""
+    return min(trained.frames if trained else _WINDOW, maxlen)
 
 
 # Somebody who stands, as tall as [-1, 1].

@@ -2,10 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import shutil
-import subprocess
 import time
 
 import numpy as np
@@ -13,11 +10,8 @@ import pytest
 
 from mbjax.pictures import scene, web_page
 from mbjax.pose.skeleton import INDEX
+from tests.recipes.browser import opened
 from tests.recipes.motion import motion, person
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 # Sums up what the canvas shows: pixels of the right limbs' red, of the left limbs' blue.
 _HELPERS = """
@@ -39,83 +33,10 @@ window.onerror = (message) => errors.push(String(message));
 """
 
 
-class Browser:
-    """Chromium at the other end of two pipes, by the DevTools protocol: JSON between zero bytes."""
-
-    def __init__(self, profile):
-        out_of_browser, ours_in = os.pipe()
-        into_browser, ours_out = os.pipe()
-        command = [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-            "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync", f"--user-data-dir={profile}", "--window-size=800,600",
-            "--remote-debugging-pipe",
-        ]  # fmt: skip
-        # The protocol is spoken on descriptors 3 and 4.
-        redirected = f'exec "$@" 3<&{into_browser} 4>&{ours_in}'
-        self.process = subprocess.Popen(
-            ["bash", "-c", redirected, "bash", *command], pass_fds=(into_browser, ours_in),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(into_browser)
-        os.close(ours_in)
-        self._in, self._out = os.fdopen(out_of_browser, "rb"), os.fdopen(ours_out, "wb")
-        self._number, self._session, self.requests = 0, None, []
-
-    def open(self, url):
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        found = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = found["sessionId"]
-        self.call("Network.enable")
-        self.call("Page.navigate", url=url)
-        while self.js("document.readyState + (typeof motion)") != "completeobject":
-            pass
-
-    def call(self, method, **params):
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        self._out.write(json.dumps(message).encode() + b"\0")
-        self._out.flush()
-        while True:
-            answer = self._read()
-            if answer.get("method") == "Network.requestWillBeSent":
-                self.requests.append(answer["params"]["request"]["url"])
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def _read(self):
-        content = b""
-        while not content.endswith(b"\0"):
-            byte = self._in.read(1)
-            assert byte, "Chromium is gone"
-            content += byte
-        return json.loads(content[:-1])
-
-    def js(self, expression):
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def mouse(self, kind, x, y, **more):
-        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", **more)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self._in.close()
-        self._out.close()
-
-
 @pytest.fixture
 def browser(tmp_path):
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here (Debian's package chromium)")
-    browser = Browser(tmp_path / "profile")
-    yield browser
-    browser.close()
+    with opened(tmp_path / "profile") as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -123,21 +44,13 @@ def shown():
     return scene.of_motion(motion(person(1), person(2, frames=12, first=10, seed=1)))
 
 
-def wait_for(browser, expression, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if browser.js(expression):
-            return
-    raise AssertionError(f"never {expression}: {browser.js('JSON.stringify(view)')}")
-
-
 def test_page_plays_stops_and_turns(tmp_path, shown, browser):
     page = tmp_path / "motion.html"
     web_page.write(shown, page, 25.0, "</script><b>a & b")
-    browser.open(page.as_uri())
+    browser.open(page.as_uri(), ready="typeof motion === 'object'")
     browser.js(_HELPERS)
     assert browser.js("view.playing")
-    wait_for(browser, "view.frame > 2")
+    browser.wait_for("view.frame > 2")
     browser.js("byId('play').click()")
     stopped = browser.js("view.frame")
     time.sleep(0.3)
@@ -163,7 +76,7 @@ def test_page_plays_stops_and_turns(tmp_path, shown, browser):
     assert browser.js("view.yaw - start.yaw") == pytest.approx(0.8)  # 80 pixels
     assert browser.js("canvas.toDataURL()") != before
     browser.call("Input.dispatchMouseEvent", type="mouseWheel", x=300, y=200, deltaX=0, deltaY=-200)
-    wait_for(browser, "view.zoom > 1.1")
+    browser.wait_for("view.zoom > 1.1")
 
     # The 2D is beside it, of both persons from frame 6 on.
     picture = "byId('picture').toDataURL()"
@@ -205,7 +118,7 @@ def test_page_plays_stops_and_turns(tmp_path, shown, browser):
 
     # At its end it begins again; the keyboard stops it.
     browser.js("scrub(motion.frames - 1); byId('play').click()")
-    wait_for(browser, "view.frame < motion.frames - 1")
+    browser.wait_for("view.frame < motion.frames - 1")
     browser.js("byId('play').blur()")
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key=" ", text=" ")
