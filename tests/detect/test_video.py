@@ -145,14 +145,6 @@ def test_sound_alone_is_no_video(tmp_path):
         frames.probe(tmp_path / "a.mp4")
 
 
-def test_rtmlib_that_is_not_there_is_one_line():
-    try:
-        import rtmlib  # noqa: F401
-    except ImportError:
-        with pytest.raises(ImportError, match="pip install rtmlib"):
-            detectors.make("rtmlib")
-
-
 def test_detect_goes_on_where_it_was_stopped(tmp_path, capsys, scripted):
     scripted({f: [person(0, f)] for f in range(12)})
     films = [str(film(tmp_path / f"{name}.mp4", GREY)) for name in "abc"]
