@@ -3,6 +3,7 @@
 Whoever takes pictures more slowly than they come misses some: what is shown is always now.
 """
 
+import errno
 import platform
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mbjax.detect.frames import Picture, Video, import_av, pictures
+from mbjax.remarks import remark
 
 # How FFmpeg calls the cameras of each system, by number.
 _CAMERAS = {
@@ -83,10 +85,25 @@ def camera(number: int) -> Iterator[Picture]:
     except FileNotFoundError:
         raise ValueError(f"there is no camera {name}; --camera N, or --video FILE") from None
     except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"camera {name} cannot be opened ({reason}); in use elsewhere?") from None
-    with container:
-        begun = time.monotonic()
-        for count, frame in enumerate(container.decode(video=0)):
-            rgb = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-            yield Picture(count, time.monotonic() - begun, rgb)
+        raise ValueError(_refused(name, error)) from None
+    begun, count = time.monotonic(), 0
+    try:
+        with container:
+            for frame in container.decode(video=0):
+                rgb = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+                yield Picture(count, time.monotonic() - begun, rgb)
+                count += 1
+    except av.error.FFmpegError as error:
+        if not count:
+            raise ValueError(_refused(name, error)) from None
+        # What was seen until then is there to be recorded.
+        remark(f"camera {name} gives no more pictures ({error.strerror})")
+
+
+def _refused(name, error):
+    reason = getattr(error, "strerror", None) or error
+    advice = {
+        errno.EBUSY: "another program uses it: end that, or --camera N, or --video FILE",
+        errno.EACCES: "your user may not: on Linux, join the group 'video'",
+    }.get(getattr(error, "errno", None), "is it used by another program?")
+    return f"camera {name} cannot be opened ({reason}); {advice}"

@@ -1,8 +1,10 @@
 """The page of `mbjax live` and its feed, for the browser of this machine alone.
 
-Bound to 127.0.0.1; every address has a token in it that nobody can guess, and the Host that the
-browser names must be this machine, so that no other page can ask for the pictures under a name of
-its own (DNS rebinding). The feed is one of server-sent events: the newest always, none in between.
+Bound to 127.0.0.1; every address has a token in it that nobody can guess; the Host that the browser
+names must be this machine, so that no other page can ask for the pictures under a name of its own
+(DNS rebinding); and what a browser says that another page asks for, also one of this machine, is
+refused, should that page have come to know the address. The feed is one of server-sent events: the
+newest always, none in between.
 """
 
 import errno
@@ -10,10 +12,11 @@ import http.server
 import json
 import secrets
 import threading
+from collections.abc import Mapping
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
-    "connect-src 'self'"
+    "connect-src 'self'; frame-ancestors 'none'"
 )
 
 
@@ -51,9 +54,13 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
 
-    def allows(self, host: str, path: str) -> str | None:
+    def allows(self, path: str, headers: Mapping[str, str]) -> str | None:
         """'' for the page, 'events' for the feed, None for anything else."""
-        if host not in (f"127.0.0.1:{self.port}", f"localhost:{self.port}"):
+        host, own = headers.get("Host", ""), (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
+        if host not in own or headers.get("Origin", f"http://{host}") != f"http://{host}":
+            return None
+        # Not sent by old browsers; 'none' is an address that somebody opens.
+        if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return None
         _, _, rest = path.partition("/")
         token, _, what = rest.partition("/")
@@ -77,7 +84,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     live: Server
 
     def do_GET(self):
-        what = self.live.allows(self.headers.get("Host", ""), self.path)
+        what = self.live.allows(self.path, self.headers)
         if what is None:
             self.send_error(403)
             return
@@ -85,6 +92,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Content-Security-Policy", _POLICY)
         kind = "text/event-stream" if what else "text/html; charset=utf-8"
         self.send_header("Content-Type", kind)

@@ -1,9 +1,11 @@
 """`mbjax live`: pictures as they come, one person followed, a page for this machine alone."""
 
 import base64
+import errno
 import http.client
 import io
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -89,10 +91,12 @@ def server():
     one.close()
 
 
-def get(server, path, host=None):
+def get(server, path, host=None, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.putrequest("GET", path, skip_host=True)
     connection.putheader("Host", host or f"127.0.0.1:{server.port}")
+    for name, value in headers.items():
+        connection.putheader(name.replace("_", "-"), value)
     connection.endheaders()
     return connection.getresponse()
 
@@ -107,6 +111,21 @@ def test_only_the_right_address_on_this_machine_is_answered(server):
     # A page of elsewhere whose name was made to mean 127.0.0.1.
     assert get(server, path, host="evil.example").status == 403
     assert get(server, path + "events", host=f"evil.example:{server.port}").status == 403
+
+
+def test_what_another_page_asks_for_is_refused(server):
+    """Also with the right address, and from another server of this machine."""
+    path = urllib.parse.urlsplit(server.url).path
+    server.publish({"number": 1})
+    for what in (path, path + "events"):
+        for other in ("http://evil.example", f"http://127.0.0.1:{server.port + 1}", "null"):
+            assert get(server, what, Origin=other).status == 403, other
+        for site in ("cross-site", "same-site"):
+            assert get(server, what, Sec_Fetch_Site=site).status == 403, site
+        own = {"Origin": f"http://127.0.0.1:{server.port}", "Sec_Fetch_Site": "same-origin"}
+        assert get(server, what, **own).status == 200
+    opened = get(server, path, Sec_Fetch_Site="none")
+    assert "frame-ancestors 'none'" in opened.getheader("Content-Security-Policy")
 
 
 def test_the_feed_has_the_newest_event_and_ends(server):
@@ -231,6 +250,57 @@ def test_no_camera_is_one_line(tmp_path, capsys):
     assert "camera" in error and "/dev/video77" in error
     assert main(["live", "--video", str(tmp_path / "no.mp4"), "--no-browser"]) == 1
     assert "no such video" in capsys.readouterr().err
+
+
+class Camera:
+    """What PyAV opens; breaks off with an error after some pictures."""
+
+    def __init__(self, error, pictures):
+        self._error, self._pictures = error, pictures
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def decode(self, video):
+        av = pytest.importorskip("av")
+        for _ in range(self._pictures):
+            yield av.VideoFrame.from_ndarray(np.zeros((4, 6, 3), np.uint8), format="rgb24")
+        raise self._error
+
+
+@pytest.mark.parametrize("when", ["opened", "read"])
+@pytest.mark.parametrize(
+    "number, advice",
+    [
+        (errno.EBUSY, "another program uses it"),
+        (errno.EACCES, "the group 'video'"),
+        (errno.EINVAL, "is it used"),
+    ],
+)
+def test_a_camera_that_cannot_be_had_is_one_line(monkeypatch, when, number, advice):
+    av = pytest.importorskip("av")
+    error = av.error.FFmpegError(number, os.strerror(number), "/dev/video0")
+
+    def opened(name, format):
+        if when == "opened":
+            raise error
+        return Camera(error, 0)
+
+    monkeypatch.setattr(av, "open", opened)
+    with pytest.raises(ValueError, match=f"{os.strerror(number)}.*{advice}") as told:
+        next(newest.camera(0))
+    assert "\n" not in str(told.value)
+
+
+def test_a_camera_that_is_pulled_out_ends_the_pictures(monkeypatch, capsys):
+    av = pytest.importorskip("av")
+    error = av.error.FFmpegError(errno.ENODEV, os.strerror(errno.ENODEV), "/dev/video0")
+    monkeypatch.setattr(av, "open", lambda name, format: Camera(error, 2))
+    assert [picture.number for picture in newest.camera(0)] == [0, 1]
+    assert "gives no more pictures (No such device)" in capsys.readouterr().err
 
 
 @pytest.mark.slow
