@@ -144,8 +144,8 @@ def test_a_telephones_4k_is_detected_one_picture_at_a_time(tmp_path, of_the_clip
     large_TxKx3 = found.keypoints.tracks[0].keypoints_NxKx3
     difference_TxKx2 = large_TxKx3[..., :2] / scale - np.array(small_TxKx3)[..., :2]
     apart = np.linalg.norm(difference_TxKx2, axis=-1)
-    # Pixels of the small clip; MPEG-4 blurs and the nets' squares are cut from other pixels: 1.9 was
-    # seen, of somebody of 200.
+    # Pixels of the small clip, of somebody of 200; MPEG-4 blurs, and the nets' squares are cut from
+    # other pixels: 1.9 was seen.
     assert np.median(apart) < 3
 
 
