@@ -10,6 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from mbjax.storage import objects
+from mbjax.storage.places import is_url, place
+
 # Being written at this moment, and folders made for it; `remove_unfinished` is for a process that
 # leaves in the middle.
 _unfinished: set[pathlib.Path] = set()
@@ -21,8 +24,13 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A path to write to that becomes `path` when the block ends well, and is gone otherwise.
 
     OSError, with the file and the system's reason, where there is no room or no right to write,
-    also where the library that writes raises something else for it.
+    also where the library that writes raises something else for it. For a URL the path is on disk,
+    and is uploaded when the block ends well.
     """
+    if is_url(path):
+        with _written_before_upload(place(path)) as local:
+            yield local
+        return
     path = pathlib.Path(path).expanduser()
     _refuse_file(path)
     # The ending stays: it is how libraries tell formats.
@@ -52,6 +60,16 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
+def _written_before_upload(url):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="mbjax-"))
+    try:
+        yield folder / url.name
+        objects.upload(folder / url.name, url)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A new folder to fill that becomes `path` when the block ends well, and is gone otherwise.
 
@@ -73,6 +91,8 @@ def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 def check_file(path: str | os.PathLike) -> None:
     """Raises, before any work is done, what `written_beside(path)` would raise at its end."""
+    if is_url(path):
+        return objects.check_writable(place(path).parent)
     path = pathlib.Path(path).expanduser()
     _refuse_file(path)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.check")

@@ -22,6 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from mbjax.devices.cluster import EndedTogether
 from mbjax.remarks import first_line
+from mbjax.storage.places import in_bucket, is_url, place
 from mbjax.training.signed_meta import (
     DamagedCheckpoint,
     Signed,
@@ -59,7 +60,8 @@ class Checkpoints:
         self, workdir, keep: int = 3, best: str | None = None, best_mode: str = "min",
         read_only: bool = False,
     ):  # fmt: skip
-        self.directory = epath.Path(workdir).expanduser().resolve() / FOLDER
+        self._on_disk = not in_bucket(workdir)
+        self.directory = _absolute(workdir) / FOLDER
         rules = [policies.LatestN(keep)]
         if best:
             rules.append(
@@ -89,7 +91,7 @@ class Checkpoints:
 
     def _delete_removed(self):
         """Deletes what is in the folder for it, beside the training."""
-        if self._writes and not (self._deleting and self._deleting.is_alive()):
+        if self._writes and self._on_disk and not (self._deleting and self._deleting.is_alive()):
             self._deleting = threading.Thread(
                 target=_empty, args=(self.directory / _REMOVED,), daemon=True
             )
@@ -111,7 +113,8 @@ class Checkpoints:
         step = int(meta["step"])
         if step in self._manager.all_steps():
             return
-        if not self.directory.is_dir():  # Orbax would make another one, without the run's config
+        # Orbax would make another one, without the run's config.
+        if self._on_disk and not self.directory.is_dir():
             gone = "it was there when the run began, and is gone"
             raise FileNotFoundError(errno.ENOENT, gone, os.fspath(self.directory))
         self._delete_removed()
@@ -213,7 +216,7 @@ class Checkpoints:
         self._check_begun()
         with self._place_of_errors():
             self._manager.close()
-        if self._writes:
+        if self._deleting:
             self._deleting.join()
             shutil.rmtree(self.directory / _REMOVED, ignore_errors=True)
 
@@ -240,14 +243,19 @@ def _state(found, items, abstract):
     return {name: found[name] if name in items else abstract[name] for name in ARRAYS}
 
 
+def _absolute(path) -> epath.Path:
+    path = epath.Path(place(path))
+    return path if is_url(path) else path.resolve()
+
+
 def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
     """The folder of one checkpoint: `path` itself, or one in the work folder `path`.
 
     which: 'latest' or a step's number. FileNotFoundError in one line where there is none.
     """
-    path = epath.Path(path).expanduser()
+    path = _absolute(path)
     if (path / "params").exists():
-        return path.resolve()
+        return path
     folder = path if path.name == FOLDER else path / FOLDER
     there = folder.iterdir() if folder.is_dir() else ()
     steps = sorted(int(p.name) for p in there if p.name.isdigit())
@@ -255,7 +263,7 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
         if str(which) not in map(str, steps):
             there = ", ".join(map(str, steps))
             raise FileNotFoundError(f"{path} has no checkpoint of step {which}; it has: {there}")
-        return (folder / str(which)).resolve()
+        return folder / str(which)
     if not steps:
         folds = sorted(p.name for p in path.glob("fold-*")) if path.is_dir() else []
         if folds:
@@ -266,7 +274,7 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
             f"no checkpoint at {path}: expected a work folder of a run, or one of its "
             f"{FOLDER}/STEP folders"
         )
-    return (folder / str(steps[-1])).resolve()
+    return folder / str(steps[-1])
 
 
 def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict]:

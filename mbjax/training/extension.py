@@ -1,7 +1,7 @@
 """More epochs for a run, in its own work folder."""
 
 import json
-import pathlib
+import os
 
 import jax
 from jax.experimental import multihost_utils
@@ -10,9 +10,11 @@ from ml_collections import ConfigDict
 from mbjax.atomic_files import written_beside
 from mbjax.configuration import RUN_FILE
 from mbjax.safe_files import json_files
+from mbjax.storage import objects
+from mbjax.storage.places import place
 
 
-def extend(workdir: str | pathlib.Path, config: ConfigDict) -> None:
+def extend(workdir: str | os.PathLike, config: ConfigDict) -> None:
     """Lets the run in a work folder go on to config.epochs: the folder's config takes that number.
 
     What follows are the steps that a run of that many epochs would take from here, in its order of
@@ -21,8 +23,8 @@ def extend(workdir: str | pathlib.Path, config: ConfigDict) -> None:
     between the configs are left for the start of the run to report. ValueError where there is no
     run, or it has as many epochs.
     """
-    file = pathlib.Path(workdir).expanduser() / RUN_FILE
-    if not file.is_file():
+    file = place(workdir) / RUN_FILE
+    if not objects.exists(file):
         raise ValueError(f"there is no run in {workdir} to extend")
     settings = json_files.read_object(file)
     if settings["epochs"] >= config.epochs:

@@ -8,7 +8,6 @@ it every few seconds.
 import contextlib
 import json
 import os
-import pathlib
 import socket
 import threading
 import time
@@ -20,11 +19,15 @@ from jax.experimental import multihost_utils
 
 from mbjax.atomic_files import written_beside
 from mbjax.devices.cluster import EndedTogether
+from mbjax.storage import objects
+from mbjax.storage.places import Place, in_bucket
 
 FILE = "lock"
 BEAT_S = 10.0
 # Three beats and the attribute cache of a network file system.
 PATIENCE_S = 45.0
+# Between two requests to a bucket by another process: to delete an old lock, and to write its own.
+SETTLES_S = 2.0
 
 
 class FolderInUse(EndedTogether, ValueError):
@@ -32,7 +35,7 @@ class FolderInUse(EndedTogether, ValueError):
 
 
 @contextlib.contextmanager
-def held(workdir: pathlib.Path, say=lambda text: None):
+def held(workdir: Place, say=lambda text: None):
     """The work folder, for this run alone; FolderInUse where another one has it.
 
     Of several processes of one run the first holds it, and all learn whether it does. say: (text),
@@ -56,13 +59,13 @@ def _held(workdir, say):
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
     mine["id"] = uuid.uuid4().hex
     _refuse_if_alive(path, mine, say)
-    _write(path, mine, 0)
+    _take(path, mine)
     done = threading.Event()
     beating = threading.Thread(target=_beat, args=(path, mine, done), daemon=True, name="lock")
     beating.start()
     try:
         # Two that came at the same moment: the one that wrote last has it.
-        time.sleep(0.05)
+        time.sleep(SETTLES_S if in_bucket(path) else 0.05)
         theirs = _read(path)
         if theirs and theirs.get("id") != mine["id"]:
             raise _in_use(path, theirs)
@@ -72,7 +75,7 @@ def _held(workdir, say):
         beating.join(1.0)
         if (_read(path) or {}).get("id") == mine["id"]:
             with contextlib.suppress(OSError):
-                path.unlink()
+                objects.remove(path)
 
 
 def _refuse_if_alive(path, mine, say):
@@ -92,7 +95,7 @@ def _refuse_if_alive(path, mine, say):
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         time.sleep(min(1.0, PATIENCE_S / 10))
-        if not path.exists():
+        if not objects.exists(path):
             return
         now = _read(path)
         if now is not None and now != theirs:
@@ -106,9 +109,24 @@ def _in_use(path, theirs):
     )
 
 
+def _take(path, mine):
+    """Writes the lock, also where that of a process that is gone lies there."""
+    if not in_bucket(path):
+        return _write(path, mine, 0)
+    objects.remove(path)
+    try:
+        objects.write_new(path, _content(mine, 0))
+    except FileExistsError:
+        raise _in_use(path, _read(path) or {}) from None
+
+
 def _write(path, mine, beats):
     with written_beside(path) as beside:
-        beside.write_text(json.dumps({**mine, "beats": beats}))
+        beside.write_bytes(_content(mine, beats))
+
+
+def _content(mine, beats):
+    return json.dumps({**mine, "beats": beats}).encode()
 
 
 def _beat(path, mine, done):
@@ -125,7 +143,7 @@ def _beat(path, mine, done):
 def _read(path) -> dict | None:
     """What a lock says; None where there is none, or none that can be understood."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(objects.read_bytes(path))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -7,13 +7,14 @@ from ml_collections import ConfigDict
 
 from mbjax.data.feed import device_batches
 from mbjax.devices import sharding
+from mbjax.storage.places import place
 from mbjax.training import lock
 from mbjax.training.preemption import Stopped, StopRequest, lost_processes_reported
 from mbjax.training.run_log import write_line
 from mbjax.training.session import Result, Session
 from mbjax.training.step import prepared
 from mbjax.training.task import Task
-from mbjax.training.workdir import claim_workdir, folder, make_folder
+from mbjax.training.workdir import claim_workdir, make_folder
 
 
 def run(
@@ -36,7 +37,7 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     task = make_task(config)
     config = config if task.config is None else task.config
     run_of_task = prepared(task, config, mesh)
-    workdir = folder(workdir)
+    workdir = place(workdir)
     make_folder(workdir)
     with lock.held(workdir, say or write_line):
         claim_workdir(workdir, config, task.data_index())

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 from mbjax.configuration import read_run_file
 from mbjax.data.feed import device_batches
 from mbjax.devices import sharding
+from mbjax.storage import objects
+from mbjax.storage.places import place
 from mbjax.training import checkpoint, workdir
 from mbjax.training.run_log import read_metrics
 from mbjax.training.session import Session, layout
@@ -100,7 +102,7 @@ def replay(
     config: the run's, see `config_of`. ValueError or FileNotFoundError where there is no such
     checkpoint, it is damaged, or the data changed.
     """
-    run = workdir.folder(run)
+    run = place(run)
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     workdir.check_data(run, task.data_index())
@@ -151,7 +153,7 @@ def _compare_checkpoint(found, session, kept):
 
 def config_of(run: str | pathlib.Path) -> ConfigDict:
     """The config that a run was made with. ValueError, FileNotFoundError in one line."""
-    path = workdir.folder(run) / workdir.CONFIG
-    if not path.is_file():
+    path = place(run) / workdir.CONFIG
+    if not objects.exists(path):
         raise FileNotFoundError(f"{run} is not the work folder of a run: {path} is not there")
     return read_run_file(path)

@@ -10,6 +10,9 @@ import time
 from tqdm import tqdm
 
 from mbjax.atomic_files import written_beside
+from mbjax.storage import objects
+from mbjax.storage.mirror import Mirror
+from mbjax.storage.places import Place, in_bucket, place
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -18,11 +21,17 @@ class RunLog:
     """Metrics of one run in its work folder. Only process 0 of a run should be `active`."""
 
     def __init__(
-        self, workdir: pathlib.Path, resume_step: int, active: bool = True, unlogged: bool = False
+        self, workdir: Place, resume_step: int, active: bool = True, unlogged: bool = False
     ):
         self.path, self._file, self._board = workdir / METRICS_FILE, None, None
+        self._mirror: Mirror | None = None
         if not active:
             return
+        if in_bucket(workdir):
+            self._mirror = Mirror(workdir)
+            self._mirror.fetch(METRICS_FILE)
+            workdir = self._mirror.folder
+            self.path = workdir / METRICS_FILE
         keep_until(self.path, resume_step, unlogged)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  open for the run
         from tensorboardX import SummaryWriter
@@ -47,19 +56,26 @@ class RunLog:
             if isinstance(value, int | float):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
+    def sync(self) -> None:
+        """Returns when all lines are in the work folder, also where that is in a bucket."""
+        if self._mirror is not None:
+            self._board.flush()
+            self._mirror.sync()
+
     def close(self):
         if self._file is not None:
             # What cannot be written any more was reported when it was.
-            for each in (self._file, self._board):
+            for each in (self._file, self._board, self._mirror):
                 with contextlib.suppress(OSError):
-                    each.close()
+                    if each is not None:
+                        each.close()
             self._file = None
 
 
-def read_metrics(workdir: pathlib.Path) -> list[dict]:
+def read_metrics(workdir: str | os.PathLike) -> list[dict]:
     """The lines of a run's log; what is no line of a log is left out."""
-    path = pathlib.Path(workdir) / METRICS_FILE
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    path = place(workdir) / METRICS_FILE
+    lines = objects.read_bytes(path).splitlines() if objects.exists(path) else []
     return [row for line in lines if (row := _row(line))]
 
 

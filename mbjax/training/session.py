@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import pathlib
 import time
 from collections.abc import Callable
 
@@ -19,6 +18,7 @@ from flax import nnx
 from mbjax.devices import sharding
 from mbjax.devices.cluster import EndedTogether
 from mbjax.models import attention
+from mbjax.storage.places import Place
 from mbjax.training.checkpoint import Checkpoints
 from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
@@ -62,7 +62,7 @@ class Session:
         self,
         run: Prepared,
         config,
-        workdir: pathlib.Path,
+        workdir: Place,
         say: Callable[[str], None] | None,
         checkpoints: Checkpoints | None = None,
     ):
@@ -268,6 +268,7 @@ class Session:
             "layout": layout(self._run.mesh),
             "unlogged": self._means.kept(),
         }
+        self.log.sync()  # a run that goes on from a checkpoint has the lines before it
         try:
             self._checkpoints.save(self._state, meta, evaluated or None)
         except NotFinite as error:

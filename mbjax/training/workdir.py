@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import pathlib
 from collections.abc import Mapping
 
 import jax
@@ -14,6 +12,8 @@ from ml_collections import ConfigDict
 from mbjax.atomic_files import written_beside
 from mbjax.configuration import RUN_FILE
 from mbjax.safe_files import json_files
+from mbjax.storage import objects
+from mbjax.storage.places import Place, in_bucket
 from mbjax.training.checkpoint import FOLDER, read_meta
 
 CONFIG, DATA = RUN_FILE, "data.json"
@@ -27,25 +27,19 @@ _FREE_SETTINGS = (
 )  # fmt: skip
 
 
-def folder(workdir: str | os.PathLike) -> pathlib.Path:
-    """The path of a work folder; ValueError for a URL."""
-    if "://" in os.fspath(workdir):
-        raise ValueError(
-            f"work folder {workdir} is a URL; mount it (NFS, gcsfuse) and give the folder"
-        )
-    return pathlib.Path(workdir).expanduser()
-
-
-def make_folder(workdir: pathlib.Path) -> None:
-    """Makes a new work folder, on process 0; ValueError where it cannot be made."""
+def make_folder(workdir: Place) -> None:
+    """Makes a new work folder, on process 0; ValueError where it cannot be made or written to."""
     if jax.process_index() == 0:
         try:
+            if in_bucket(workdir):  # where folders are parts of names
+                return objects.check_writable(workdir)
             workdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"work folder {workdir} cannot be made: {error.strerror}") from None
+            reason = error.strerror or error
+            raise ValueError(f"work folder {workdir} cannot be made: {reason}") from None
 
 
-def claim_workdir(workdir: pathlib.Path, config: ConfigDict, data: Mapping | None = None) -> None:
+def claim_workdir(workdir: Place, config: ConfigDict, data: Mapping | None = None) -> None:
     """Makes a new work folder and writes the config into it, and what the data are.
 
     A folder without a checkpoint is new: its run failed before there was anything to continue.
@@ -55,7 +49,7 @@ def claim_workdir(workdir: pathlib.Path, config: ConfigDict, data: Mapping | Non
     """
     make_folder(workdir)
     settings = json.loads(config.to_json_best_effort())
-    begun = (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
+    begun = bool(objects.names(workdir / FOLDER))
     for name, mine, compare in (
         (CONFIG, settings, _compare), (DATA, data and dict(data), _compare_data),
     ):  # fmt: skip
@@ -70,14 +64,14 @@ def claim_workdir(workdir: pathlib.Path, config: ConfigDict, data: Mapping | Non
                 beside.write_text(json.dumps(mine, indent=1))
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("work folder claimed")
-        if not (workdir / CONFIG).exists():
+        if not objects.exists(workdir / CONFIG):
             raise ValueError(
                 f"process {jax.process_index()} does not see {workdir / CONFIG}, which process 0 "
                 "has; the work folder must be on storage that all hosts share"
             )
 
 
-def check_data(workdir: pathlib.Path, data: Mapping) -> None:
+def check_data(workdir: Place, data: Mapping) -> None:
     """ValueError where a run was trained on other data than these."""
     theirs = _read(workdir / DATA)
     if theirs:
@@ -93,10 +87,10 @@ def _read(path) -> dict | None:
 
 
 def _config_of_checkpoints(workdir) -> dict | None:
-    folders = [path for path in (workdir / FOLDER).iterdir() if path.name.isdigit()]
-    for path in sorted(folders, key=lambda path: int(path.name), reverse=True):
+    steps = [int(name) for name in objects.names(workdir / FOLDER) if name.isdigit()]
+    for step in sorted(steps, reverse=True):
         with contextlib.suppress(Exception):  # whatever a damaged one makes Orbax raise
-            return read_meta(epath.Path(path)).get("config") or None
+            return read_meta(epath.Path(workdir / FOLDER / str(step))).get("config") or None
     return None
 
 

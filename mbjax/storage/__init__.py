@@ -1,0 +1,1 @@
+"""Objects in buckets (gs://, s3://) beside files on disk: one seam, with the promises of a disk."""
