@@ -18,6 +18,8 @@ from ml_collections import ConfigDict, config_flags
 
 from mbjax.remarks import one_line, remark
 from mbjax.safe_files import json_files
+from mbjax.storage import objects
+from mbjax.storage.places import Place, is_url, place
 
 RUN_FILE = "config.json"  # in a work folder
 
@@ -48,10 +50,11 @@ def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
 
     checkpoint: the folder, its checkpoints/ or one of those. ConfigError where there is none.
     """
-    path = pathlib.Path(checkpoint).expanduser()
-    folders = (path, *path.absolute().parents[:2])
-    file = next((folder / RUN_FILE for folder in folders if (folder / RUN_FILE).is_file()), None)
-    if file is None or not path.is_dir():
+    path = place(checkpoint)
+    folders = (path, *(path if is_url(path) else path.absolute()).parents[:2])
+    files = (folder / RUN_FILE for folder in folders)
+    file = next((file for file in files if objects.exists(file)), None)
+    if file is None or not (is_url(path) or path.is_dir()):
         raise ConfigError(f"{checkpoint} is not the work folder of a run: give --config")
     try:
         base = read_run_file(file)
@@ -64,7 +67,7 @@ def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
     return _overridden(values, arguments)
 
 
-def read_run_file(file: pathlib.Path) -> ConfigDict:
+def read_run_file(file: Place) -> ConfigDict:
     """The config that a run wrote into its work folder; ConfigError where it is damaged."""
     try:
         return ConfigDict(_with_tuples(json_files.read_object(file)))

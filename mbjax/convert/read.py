@@ -28,7 +28,7 @@ from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
 from mbjax.models.trained_on import TrainedOn
 from mbjax.remarks import first_line
-from mbjax.training import checkpoint
+from mbjax.training import checkpoint, fetched
 
 # What the release's training scripts save beside tensors.
 _FIELDS = ("epoch", "lr", "min_loss", "best_acc", "best_jpe")
@@ -91,7 +91,8 @@ def read(
     optimizer: bool = False,
 ) -> Source:
     """Weights from a work folder, a checkpoint's folder, a .bin, .pth, .pt or .safetensors file,
-    'hf://owner/name/path', or 'tiny', the small model in the package.
+    'hf://owner/name/path', or 'tiny', the small model in the package. Runs and files in a bucket by
+    gs:// or s3://.
 
     num_heads: for files that do not state it, 8 by default; ValueError where they state another.
     which: 'latest' or a step, in a work folder. allow: patterns of names that may be missing or
@@ -106,6 +107,8 @@ def read(
         path = str(_TINY)
     elif path.startswith("hf://"):
         path = str(_fetch(path))
+    else:
+        path = fetched.on_disk(path, which)
     if which != "latest" and (_is_file(path) or path.endswith(".safetensors")):
         raise ValueError(f"{path} is one file of weights; step {which} is one of a work folder's")
     if path.endswith(".safetensors"):

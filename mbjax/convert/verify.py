@@ -14,7 +14,7 @@ from mbjax.data import health
 from mbjax.data.records import SAMPLE
 from mbjax.remarks import one_line
 from mbjax.safe_files import json_files
-from mbjax.training import checkpoint, workdir
+from mbjax.training import checkpoint, fetched, workdir
 from mbjax.training.run_log import METRICS_FILE, read_metrics
 from mbjax.training.signed_meta import is_signed
 
@@ -35,8 +35,8 @@ class Verified:
 
 def verify(path: str | os.PathLike) -> Verified:
     """Reads all of `path`: a work folder, a checkpoint's folder, a .bin, .pth, .pt or .safetensors
-    file, or a dataset folder. FileNotFoundError or ValueError where it is none of these."""
-    path = os.fspath(path)
+    file, or a dataset folder; what lies in a bucket is copied for it. FileNotFoundError or ValueError where it is none of these."""
+    path = fetched.on_disk(path, fetched.ALL)
     found = Verified()
     place = pathlib.Path(path).expanduser()
     if path.startswith(SAMPLE):

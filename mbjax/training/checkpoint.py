@@ -35,6 +35,8 @@ FOLDER = "checkpoints"
 # Old checkpoints are renamed into here before they are deleted: a process that is killed while it
 # deletes leaves no half of one among the others.
 _REMOVED = "removed"
+# What Orbax writes last into a checkpoint in a bucket, where a folder cannot be renamed.
+COMMITTED = "commit_success.txt"
 ARRAYS = ("params", "other", "opt_state")
 
 

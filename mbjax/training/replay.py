@@ -11,7 +11,7 @@ from mbjax.data.feed import device_batches
 from mbjax.devices import sharding
 from mbjax.storage import objects
 from mbjax.storage.places import place
-from mbjax.training import checkpoint, workdir
+from mbjax.training import checkpoint, fetched, workdir
 from mbjax.training.run_log import read_metrics
 from mbjax.training.session import Session, layout
 from mbjax.training.signed_meta import differences
@@ -102,7 +102,7 @@ def replay(
     config: the run's, see `config_of`. ValueError or FileNotFoundError where there is no such
     checkpoint, it is damaged, or the data changed.
     """
-    run = place(run)
+    run = place(fetched.on_disk(run, fetched.ALL))
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     workdir.check_data(run, task.data_index())

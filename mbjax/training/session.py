@@ -24,6 +24,7 @@ from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
 from mbjax.training.run_log import Means, Progress, RunLog
 from mbjax.training.signed_meta import NotFinite
+from mbjax.training.staged import checkpoints_of
 from mbjax.training.step import Prepared
 
 # How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
@@ -73,7 +74,7 @@ class Session:
             name: Every(config[name], run.plan.total_steps, run.plan.epoch_starts())
             for name in ("log_every", "save_every", "evaluate_every")
         }
-        self._checkpoints = checkpoints or Checkpoints(
+        self._checkpoints = checkpoints or checkpoints_of(
             workdir, config.keep_checkpoints, run.task.best, run.task.best_mode
         )
         self._progress = Progress(run.plan.total_steps, run.task.name, active=self._first)
