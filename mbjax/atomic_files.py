@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from mbjax.storage import objects
+from mbjax.storage import objects, temporary
 from mbjax.storage.places import is_url, place
 
 # Being written at this moment, and folders made for it; `remove_unfinished` is for a process that
@@ -61,12 +61,12 @@ def written_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _written_before_upload(url):
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="mbjax-"))
+    folder = temporary.folder()
     try:
         yield folder / url.name
         objects.upload(folder / url.name, url)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        temporary.remove(folder)
 
 
 @contextlib.contextmanager
@@ -149,6 +149,7 @@ def remove_unfinished() -> None:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     _remove_empty(_made)
+    temporary.remove_all()
 
 
 def _remove_left_over(path):

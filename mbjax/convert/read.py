@@ -28,6 +28,7 @@ from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
 from mbjax.models.trained_on import TrainedOn
 from mbjax.remarks import first_line
+from mbjax.storage.places import in_bucket
 from mbjax.training import checkpoint, fetched
 
 # What the release's training scripts save beside tensors.
@@ -107,8 +108,10 @@ def read(
         path = str(_TINY)
     elif path.startswith("hf://"):
         path = str(_fetch(path))
-    else:
-        path = fetched.on_disk(path, which)
+    elif in_bucket(path):
+        local = fetched.on_disk(path, which)
+        source = read(local, num_heads, which, allow, backbone_only, optimizer)
+        return dataclasses.replace(source, where=source.where.replace(local, path))
     if which != "latest" and (_is_file(path) or path.endswith(".safetensors")):
         raise ValueError(f"{path} is one file of weights; step {which} is one of a work folder's")
     if path.endswith(".safetensors"):

@@ -1,14 +1,11 @@
 """Copies on disk of what is in a bucket, for readers of files; gone when the process ends."""
 
-import atexit
 import functools
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable
 
-from mbjax.storage import objects
+from mbjax.storage import objects, temporary
 from mbjax.storage.places import scheme
 
 _MARKS = tuple[tuple[str, int, str], ...]
@@ -45,6 +42,4 @@ def _copied(url: str, marks: _MARKS) -> pathlib.Path:
 
 def _place(url) -> pathlib.Path:
     """A new path on disk that reads like the URL."""
-    root = pathlib.Path(tempfile.mkdtemp(prefix="mbjax-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return root / scheme(url) / url.partition("://")[2]
+    return temporary.folder() / scheme(url) / url.partition("://")[2]

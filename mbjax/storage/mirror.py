@@ -2,12 +2,9 @@
 
 import contextlib
 import os
-import pathlib
-import shutil
-import tempfile
 import threading
 
-from mbjax.storage import objects
+from mbjax.storage import objects, temporary
 
 EVERY_S = 15.0
 
@@ -20,7 +17,7 @@ class Mirror:
     """
 
     def __init__(self, url: str | os.PathLike, every_s: float = EVERY_S):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mbjax-"))
+        self.folder = temporary.folder()
         self._url, self._every_s = os.fspath(url).rstrip("/"), every_s
         self._uploaded: dict[str, tuple[int, int]] = {}
         self._one_at_a_time = threading.Lock()
@@ -58,4 +55,4 @@ class Mirror:
         try:
             self.sync()
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            temporary.remove(self.folder)

@@ -7,14 +7,12 @@ checkpoint here, so a run of several processes needs gs:// or a disk that they s
 
 import contextlib
 import pathlib
-import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 
 import jax
 
-from mbjax.storage import objects
+from mbjax.storage import objects, temporary
 from mbjax.storage.places import Place, scheme
 from mbjax.training.checkpoint import COMMITTED, FOLDER, Checkpoints
 from mbjax.training.fetched import committed_steps
@@ -37,7 +35,7 @@ class StagedCheckpoints(Checkpoints):
                 "gs://, or a disk that all of them see (FSx, NFS)"
             )
         self._url = workdir / FOLDER
-        self._staging = pathlib.Path(tempfile.mkdtemp(prefix="mbjax-"))
+        self._staging = temporary.folder()
         self._uploaded = set(committed_steps(self._url))
         for step in self._uploaded:
             self._download(step)
@@ -99,6 +97,6 @@ class StagedCheckpoints(Checkpoints):
 
     def close(self) -> None:
         with contextlib.ExitStack() as stack:
-            stack.callback(shutil.rmtree, self._staging, ignore_errors=True)
+            stack.callback(temporary.remove, self._staging)
             self._join()
             super().close()
