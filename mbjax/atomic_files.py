@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from mbjax.storage import objects, temporary
-from mbjax.storage.places import is_url, place
+from mbjax.storage.places import is_url, on_disk, place
 
 # Being written at this moment, and folders made for it; `remove_unfinished` is for a process that
 # leaves in the middle.
@@ -109,10 +109,10 @@ def check_file(path: str | os.PathLike) -> None:
 def output_folder(path: str | os.PathLike, what: str = "--out") -> Iterator[pathlib.Path]:
     """A folder to write to, made where it is missing; gone again if the block leaves it empty.
 
-    OSError, before any work is done, where it cannot be made or written to. what: its name for the
-    user.
+    OSError, before any work is done, where it cannot be made or written to; ValueError for a URL.
+    what: its name for the user.
     """
-    path = pathlib.Path(path).expanduser()
+    path = on_disk(path, what)
     # All folders that are new, the innermost first.
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -131,7 +131,7 @@ def make_folder(path: str | os.PathLike | None, what: str = "--out") -> pathlib.
     """
     if not path:
         return None
-    path = pathlib.Path(path).expanduser()
+    path = on_disk(path, what)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{what} {path} is a file, not a folder")
     try:

@@ -51,8 +51,7 @@ def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
     checkpoint: the folder, its checkpoints/ or one of those. ConfigError where there is none.
     """
     path = place(checkpoint)
-    folders = (path, *(path if is_url(path) else path.absolute()).parents[:2])
-    files = (folder / RUN_FILE for folder in folders)
+    files = _run_files(path if is_url(path) else path.absolute())
     file = next((file for file in files if objects.exists(file)), None)
     if file is None or not (is_url(path) or path.is_dir()):
         raise ConfigError(f"{checkpoint} is not the work folder of a run: give --config")
@@ -65,6 +64,15 @@ def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
     arguments = ["mbjax", *overrides]
     config_flags.DEFINE_config_dict("config", base, flag_values=values, sys_argv=arguments)
     return _overridden(values, arguments)
+
+
+def _run_files(path):
+    """Where the config lies if `path` is a work folder, its checkpoints/ or one of those."""
+    yield path / RUN_FILE
+    if path.name == "checkpoints":
+        yield path.parent / RUN_FILE
+    if path.parent.name == "checkpoints":
+        yield path.parents[1] / RUN_FILE
 
 
 def read_run_file(file: Place) -> ConfigDict:

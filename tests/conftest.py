@@ -50,6 +50,28 @@ def tiny_config():
     return configuration.load("configs/pretrain.py:tiny", list(TINY_SETTINGS))
 
 
+@pytest.fixture(scope="session", params=("google", "amazon"))
+def bucket(request):
+    """A bucket on this machine, by one protocol and the other; see recipes/buckets.py."""
+    yield from _bucket(request.param)
+
+
+@pytest.fixture(scope="session")
+def google():
+    """The bucket by Google's protocol alone."""
+    yield from _bucket("google")
+
+
+def _bucket(kind):
+    pytest.importorskip("gcp_storage_emulator", reason="the test extra brings the emulators")
+    from tests.recipes import buckets
+
+    with getattr(buckets, kind)() as one, pytest.MonkeyPatch.context() as patch:
+        for name, value in one.variables.items():
+            patch.setenv(name, value)
+        yield one
+
+
 @pytest.fixture(scope="session")
 def gestures(tmp_path_factory):
     """A dataset of labelled recordings: splits xsub_train, xsub_val, oneshot_train, oneshot_val."""

@@ -5,12 +5,12 @@ folder of its own, so an interrupted suite continues and finished arms are not r
 """
 
 import json
-import pathlib
 from collections.abc import Callable
 
 from mbjax.atomic_files import written_beside
 from mbjax.experiments import ablation_report
 from mbjax.experiments.ablation_suites import EPOCHS, SUITES, Corpora, pose_config, pretrain_config
+from mbjax.storage.places import on_disk
 from mbjax.tasks import pose3d, pretrain
 from mbjax.training import loop
 from mbjax.training.run_log import read_metrics
@@ -58,7 +58,7 @@ def run(
         if corpora.real:
             raise ValueError(f"{suite_name} starts from a pretrained encoder: give --init")
         init = "tiny"
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = on_disk(workdir, "work folder")
     rows = []
     for name in arms or suite.arms:
         arm = suite.arms[name]

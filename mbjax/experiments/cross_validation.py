@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import re
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import numpy as np
 from mbjax.atomic_files import written_beside
 from mbjax.devices import sharding
 from mbjax.pictures import classes as draw_classes
+from mbjax.storage.places import on_disk
 from mbjax.tasks.action import files as action_files
 from mbjax.tasks.action import metrics as classification
 from mbjax.tasks.action import splits
@@ -28,7 +28,7 @@ def run(config, workdir: str | os.PathLike, subjects, say: Callable[[str], None]
     subjects: only these folds, () for all. Writes folds.csv, confusion.csv and .png, summary.json.
     ValueError, FileNotFoundError: one line.
     """
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = on_disk(workdir, "work folder")
     if splits.listed(config.test_subjects):
         raise ValueError("cross-validation tests every subject in turn; leave test_subjects out")
     data = splits.load(config)

@@ -13,6 +13,7 @@ from mbjax.atomic_files import written_beside
 from mbjax.configuration import RUN_FILE
 from mbjax.devices import sharding
 from mbjax.pictures import skeletons as draw
+from mbjax.storage.places import on_disk
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import loop
 from mbjax.training.run_log import format_time, read_metrics
@@ -30,7 +31,7 @@ def run(workdir: str | os.PathLike, steps: int | None, say: Callable[[str], None
     something else. Returns the final metrics.
     """
     begun = time.monotonic()
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = on_disk(workdir, "work folder")
     if workdir.is_dir() and any(workdir.iterdir()) and not (workdir / RUN_FILE).exists():
         raise ValueError(f"{workdir} holds something else: give another folder as --workdir")
     config = configuration.load("pretrain:tiny", [])

@@ -8,11 +8,12 @@ import contextlib
 import errno
 import functools
 import os
+import pathlib
 import time
 from collections.abc import Callable
 
 from mbjax.remarks import one_line
-from mbjax.storage.places import in_bucket, place, scheme
+from mbjax.storage.places import Place, in_bucket, place, scheme
 
 # How long a network may be away before an operation fails.
 PATIENCE_S = 120.0
@@ -61,6 +62,16 @@ def remove_folder(path: str | os.PathLike) -> None:
     """Deletes all objects below a URL; nothing where there are none."""
     with contextlib.suppress(FileNotFoundError):
         _do(path, lambda system, url: system.rm(url, recursive=True))
+
+
+def rename_folder(path: Place, target: Place) -> None:
+    """Renames a folder on disk; in a bucket, which has none, copies each object and deletes it."""
+    if not in_bucket(path):
+        pathlib.Path(path).rename(target)
+        return
+    for name in listing(path):
+        write(f"{_url(target)}/{name}", read_bytes(f"{_url(path)}/{name}"))
+    remove_folder(path)
 
 
 def names(folder: str | os.PathLike) -> list[str]:

@@ -22,6 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from mbjax.devices.cluster import EndedTogether
 from mbjax.remarks import first_line
+from mbjax.storage import objects
 from mbjax.storage.places import in_bucket, is_url, place
 from mbjax.training.signed_meta import (
     DamagedCheckpoint,
@@ -184,7 +185,9 @@ class Checkpoints:
             return
         if jax.process_index() == 0:
             for step in steps:
-                (self.directory / str(step)).rename(self.directory / f"damaged-{step}")
+                objects.rename_folder(
+                    self.directory / str(step), self.directory / f"damaged-{step}"
+                )
         multihost_utils.sync_global_devices("damaged checkpoints put aside")
         self._manager.reload()
 

@@ -239,7 +239,8 @@ class Session:
             values["clips_per_second"] = round(self._rate, 1)
             self.log.write("train", number, values)
             tell = self._run.task.progress
-            note = tell(values, self.metrics) if tell else f"loss {self._newest_loss:.4f}"
+            loss = "" if math.isnan(self._newest_loss) else f"loss {self._newest_loss:.4f}"
+            note = tell(values, self.metrics) if tell else loss
             self._progress.update(number, f"{note}, {self._rate:.0f} clips/s")
             self._means = Means()
         self._restart_clock()

@@ -36,14 +36,14 @@ XLA_FLAGS = "--xla_backend_optimization_level=0"
 class Run:
     """`processes` x `devices` that each call function(*args); status by process once they end."""
 
-    def __init__(self, processes, devices, function, *args, log):
+    def __init__(self, processes, devices, function, *args, log, variables=None):
         import importlib.util
 
         here = ROOT / "launch" / "local.py"
         spec = importlib.util.spec_from_file_location("local", here)
         local = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(local)
-        environment = {"XLA_FLAGS": XLA_FLAGS, "MBJAX_HEARTBEAT_TIMEOUT": "10"}
+        environment = {"XLA_FLAGS": XLA_FLAGS, "MBJAX_HEARTBEAT_TIMEOUT": "10", **(variables or {})}
         if processes > 1:
             environment["MBJAX_COORDINATOR"] = f"127.0.0.1:{local.free_port()}"
             environment["MBJAX_NUM_PROCESSES"] = str(processes)
