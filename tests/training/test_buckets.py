@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import threading
 import time
 
@@ -15,12 +16,14 @@ from mbjax.training.fetched import committed_steps
 from mbjax.training.run_log import read_metrics
 from tests.recipes import commands, processes
 
+RUN = (40, 0.0, 10)  # steps, seconds that one takes, a checkpoint every
+
 
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory):
     """The small run of 40 steps, undisturbed, on a disk."""
     workdir = tmp_path_factory.mktemp("run") / "disk"
-    processes.small_run(workdir, pause=0)
+    processes.small_run(workdir, *RUN)
     return workdir
 
 
@@ -48,11 +51,11 @@ def same(workdir, other):
 
 def test_a_run_that_is_continued_ends_as_on_a_disk(bucket, on_disk):
     workdir = f"{bucket.url}/continued"
-    processes.small_run(workdir, pause=0)
-    assert steps(workdir) == [32, 36, 40]
-    # As if it had been killed after step 36: the log has lines that the next start writes again.
+    processes.small_run(workdir, *RUN)
+    assert steps(workdir) == [20, 30, 40]
+    # As if it had been killed after step 30: the log has lines that the next start writes again.
     objects.remove_folder(f"{workdir}/checkpoints/40")
-    processes.small_run(workdir, pause=0)
+    processes.small_run(workdir, *RUN)
     assert same(workdir, on_disk)
     assert objects.names(f"{workdir}/tensorboard")
     assert "lock" not in objects.names(workdir)
@@ -60,34 +63,46 @@ def test_a_run_that_is_continued_ends_as_on_a_disk(bucket, on_disk):
 
 def test_the_newest_that_is_damaged_is_passed_over(bucket, on_disk):
     workdir = f"{bucket.url}/damaged"
-    processes.small_run(workdir, pause=0)
+    processes.small_run(workdir, *RUN)
     newest = f"{workdir}/checkpoints/40/params"
     for name, (size, _) in objects.listing(newest).items():
         if name.startswith("d/"):
             objects.write(f"{newest}/{name}", bytes(size))
     said = []
-    loop.run(processes.small_config(), processes.small_task(), workdir, said.append)
+    loop.run(processes.small_config(save_every=10), processes.small_task(), workdir, said.append)
     assert any("cannot be read" in line and "trying the one before" in line for line in said)
     assert same(workdir, on_disk)
 
 
 def test_one_run_a_folder(bucket, monkeypatch):
     monkeypatch.setattr(lock, "SETTLES_S", 0.0)
+    monkeypatch.setattr(lock, "PATIENCE_S", 1.0)
     workdir = place(f"{bucket.url}/held")
     with lock.held(workdir):
-        with pytest.raises(lock.FolderInUse, match=f"work folder {workdir} is in use by process"):
-            with lock.held(workdir):
-                pass
+        mine = json.loads(objects.read_bytes(workdir / lock.FILE))
+        assert mine["pid"] == os.getpid()
     assert not objects.exists(workdir / lock.FILE)
+
+    parent = {**mine, "pid": os.getppid(), "started": lock._started(os.getppid()), "id": "theirs"}
+    objects.write(workdir / lock.FILE, json.dumps(parent).encode())
+    with pytest.raises(lock.FolderInUse, match=f"work folder {workdir} is in use by process"):
+        with lock.held(workdir):
+            pass
+    assert json.loads(objects.read_bytes(workdir / lock.FILE)) == parent
+    # Of another host, and not written to: its process is gone.
+    objects.write(workdir / lock.FILE, json.dumps({**parent, "host": "other"}).encode())
+    with lock.held(workdir):
+        assert json.loads(objects.read_bytes(workdir / lock.FILE))["pid"] == os.getpid()
 
 
 def test_a_network_that_goes_away_costs_nothing(bucket, on_disk, tmp_path):
-    """It is away for two seconds, three times, while the run saves every fourth step."""
+    """It is away for two seconds, three times, while the run saves every tenth step."""
     workdir = f"{bucket.url}/cut"
     run = processes.Run(
-        1, 1, processes.small_run, workdir, log=tmp_path / "log", variables=bucket.variables
-    )
-    for step in (4, 12, 24):
+        1, 1, processes.small_run, workdir, 40, 0.1, 10, log=tmp_path / "log",
+        variables=bucket.variables,
+    )  # fmt: skip
+    for step in (10, 20, 30):
         run.until(lambda step=step: max(steps(workdir), default=0) >= step)
         with bucket.line.cut():
             time.sleep(2)
@@ -103,7 +118,7 @@ def test_kills_while_it_saves_lose_no_checkpoint(bucket, on_disk, tmp_path):
     for kill in range(5):
         kept = steps(workdir)
         run = processes.Run(
-            1, 1, processes.small_run, workdir, 40, 0.02, log=tmp_path / "log",
+            1, 1, processes.small_run, workdir, 40, 0.02, 4, log=tmp_path / "log",
             variables=bucket.variables,
         )  # fmt: skip
         names = set(objects.names(f"{workdir}/checkpoints"))
@@ -115,7 +130,7 @@ def test_kills_while_it_saves_lose_no_checkpoint(bucket, on_disk, tmp_path):
         for step in steps(workdir):  # whatever is taken for whole can be read
             checkpoint.read(fetched.on_disk(workdir, str(step)), checkpoint.ARRAYS)
     run = processes.Run(
-        1, 1, processes.small_run, workdir, 40, 0.0, log=tmp_path / "log",
+        1, 1, processes.small_run, workdir, *RUN, log=tmp_path / "log",
         variables=bucket.variables,
     )  # fmt: skip
     assert run.wait() == [0], run.text()
@@ -126,11 +141,11 @@ def test_kills_while_it_saves_lose_no_checkpoint(bucket, on_disk, tmp_path):
 def test_two_processes_share_a_bucket(google, on_disk, tmp_path):
     workdir = f"{google.url}/shared"
     run = processes.Run(
-        2, 1, processes.small_run, workdir, 40, 0.0, log=tmp_path / "log",
+        2, 1, processes.small_run, workdir, *RUN, log=tmp_path / "log",
         variables=google.variables,
     )  # fmt: skip
     assert run.wait() == [0, 0], run.text()
-    assert steps(workdir) == [32, 36, 40]
+    assert steps(workdir) == [20, 30, 40]
     # Sums over a batch are in another order with two devices.
     for mine, theirs in zip(arrays(workdir), arrays(on_disk), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
