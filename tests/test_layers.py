@@ -44,7 +44,7 @@ def test_torch_only_where_weights_are_read_and_in_the_twin():
 
 # From the ground up: a room imports itself and rooms that stand before it.
 ROOMS = (
-    "mbjax.huge_pages", "mbjax.remarks", "mbjax.atomic_files",
+    "mbjax.huge_pages", "mbjax.remarks", "mbjax.storage", "mbjax.atomic_files",
     "mbjax.safe_pickle", "mbjax.safe_files", "mbjax.configuration", "mbjax.pose", "mbjax.devices",
     "mbjax.body", "mbjax.models", "mbjax.keypoints", "mbjax.detect",
     "mbjax.motion", "mbjax.data", "mbjax.lifting",

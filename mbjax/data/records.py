@@ -7,6 +7,7 @@ s3://) are read from a local copy: `RecordReader` makes it once, in $MBJAX_CACHE
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import struct
@@ -16,12 +17,13 @@ from importlib import resources
 
 import google_crc32c
 import numpy as np
-from etils import epath
 
 from mbjax.atomic_files import folder_beside
 from mbjax.data import record_features
 from mbjax.remarks import one_line
 from mbjax.safe_files import json_files
+from mbjax.storage import objects
+from mbjax.storage.places import Place, in_bucket, place
 
 SAMPLE = "sample:"
 
@@ -38,7 +40,7 @@ class DamagedRecord(ValueError):
     """A shard that is cut short or whose checksum does not fit; says the file and the offset."""
 
 
-def find_dataset(directory: str | os.PathLike) -> epath.Path:
+def find_dataset(directory: str | os.PathLike) -> Place:
     """The folder that holds dataset_info.json: `directory`, or the newest version below it.
 
     'sample:NAME' is a dataset of the sample corpus in the package.
@@ -46,9 +48,9 @@ def find_dataset(directory: str | os.PathLike) -> epath.Path:
     """
     name = os.fspath(directory)
     if name.startswith(SAMPLE):
-        root = epath.Path(os.fspath(resources.files("mbjax") / "sample" / name[len(SAMPLE) :]))
+        root = pathlib.Path(os.fspath(resources.files("mbjax") / "sample" / name[len(SAMPLE) :]))
     else:
-        root = epath.Path(os.path.expanduser(name))
+        root = place(name)
     if (root / "dataset_info.json").exists():
         return root
     versions = []
@@ -275,18 +277,18 @@ def _masked_crc(data) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _is_remote(directory) -> bool:
-    return "://" in os.fspath(directory)
-
-
-def _local_copy(directory: epath.Path) -> pathlib.Path:
-    if not _is_remote(directory):
+def _local_copy(directory: Place) -> pathlib.Path:
+    if not in_bucket(directory):
         return pathlib.Path(directory)
     cache = pathlib.Path(os.environ.get("MBJAX_CACHE", "~/.cache/mbjax")).expanduser()
-    name = hashlib.sha256(os.fspath(directory).encode()).hexdigest()[:16]
+    there = objects.listing(directory)
+    # A dataset that was prepared anew is another one.
+    mark = json.dumps([os.fspath(directory), sorted(there.items())])
+    name = hashlib.sha256(mark.encode()).hexdigest()[:16]
     local = cache / "datasets" / f"{directory.name}-{name}"
     if not local.is_dir():
         with folder_beside(local) as beside:
-            for path in directory.iterdir():
-                path.copy(beside / path.name)
+            for path in there:
+                (beside / path).parent.mkdir(parents=True, exist_ok=True)
+                objects.download(directory / path, beside / path)
     return local

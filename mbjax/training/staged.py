@@ -47,8 +47,7 @@ class StagedCheckpoints(Checkpoints):
         for name in objects.listing(self._url / str(step)):
             path = self._staging / FOLDER / str(step) / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if name != COMMITTED:
-                objects.download(self._url / str(step) / name, path)
+            objects.download(self._url / str(step) / name, path)
 
     def save(self, state: Mapping, meta: Mapping, metrics: Mapping | None = None) -> None:
         """Begins to write and to upload, once the checkpoint before is uploaded."""
@@ -69,16 +68,22 @@ class StagedCheckpoints(Checkpoints):
         there = set(self.steps())
         for step in sorted(there - self._uploaded):
             objects.remove_folder(self._url / str(step))  # half of one, of a killed process
-            folder = self.directory / str(step)
-            for path in sorted(pathlib.Path(folder).rglob("*")):
-                if path.is_file():
-                    name = path.relative_to(folder).as_posix()
-                    objects.upload(path, self._url / str(step) / name)
-            objects.write(self._url / str(step) / COMMITTED, b"")
+            folder = pathlib.Path(self.directory) / str(step)
+            names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+            for name in names:
+                if name != COMMITTED:
+                    objects.upload(folder / name, self._url / str(step) / name)
+            objects.write(self._url / str(step) / COMMITTED, b"")  # the last of them
             self._uploaded.add(step)
         for step in sorted(self._uploaded - there):
             objects.remove(self._url / str(step) / COMMITTED)
             objects.remove_folder(self._url / str(step))
+            self._uploaded.discard(step)
+
+    def _put_aside(self, steps):
+        super()._put_aside(steps)
+        for step in steps:  # they are written and uploaded again
+            objects.remove(self._url / str(step) / COMMITTED)
             self._uploaded.discard(step)
 
     def _join(self):

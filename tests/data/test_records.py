@@ -9,6 +9,7 @@ import pytest
 import mbjax.cli
 from mbjax.data import records
 from mbjax.data.records import DamagedRecord, RecordReader, find_dataset
+from mbjax.storage import objects
 
 
 @pytest.fixture
@@ -251,13 +252,18 @@ def test_newest_version_is_taken(tmp_path):
     assert find_dataset(tmp_path / "m").name == "1.10.0"
 
 
-def test_remote_folders_are_copied_once(tmp_path, monkeypatch):
-    """A folder that is called remote stands for a bucket."""
+def test_a_dataset_in_a_bucket_is_copied_once_until_it_is_another(bucket, tmp_path, monkeypatch):
     monkeypatch.setenv("MBJAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(records, "_is_remote", lambda directory: True)
-    first = RecordReader("sample:motion3d", "test")
+    source = find_dataset("sample:motion3d")
+    for path in source.iterdir():
+        objects.upload(path, f"{bucket.url}/data/motion3d/1.0.0/{path.name}")
+    first = RecordReader(f"{bucket.url}/data", "test")
     assert tmp_path / "cache" in first.directory.parents and len(first) > 1
+    np.testing.assert_equal(first[0], RecordReader(source, "test")[0])
     before = (first.directory / "dataset_info.json").stat().st_mtime_ns
-    second = RecordReader("sample:motion3d", "test")
+    second = RecordReader(f"{bucket.url}/data", "test")
     assert second.directory == first.directory
     assert (second.directory / "dataset_info.json").stat().st_mtime_ns == before
+
+    objects.write(f"{bucket.url}/data/motion3d/1.0.0/card.json", b"{}")
+    assert RecordReader(f"{bucket.url}/data", "test").directory != first.directory

@@ -266,6 +266,6 @@ def test_training_process_never_loads_tensorflow(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_a_url_is_no_work_folder(tiny_config):
-    with pytest.raises(ValueError, match="gs://bucket/run is a URL; mount it"):
-        loop.run(tiny_config, pretrain.make_task, "gs://bucket/run")
+def test_a_url_of_another_kind_is_no_work_folder(tiny_config):
+    with pytest.raises(ValueError, match="ftp://host/run: places of the kind ftp://"):
+        loop.run(tiny_config, pretrain.make_task, "ftp://host/run")
