@@ -11,6 +11,7 @@ from mbjax.atomic_files import check_file
 from mbjax.commands.output import json_argument, one_object
 from mbjax.commands.parser import positive_int
 from mbjax.remarks import remark
+from mbjax.storage.places import on_disk
 
 # By the ending of the file, where --format does not say.
 PROGRAMS = {".onnx": "onnx", ".stablehlo": "stablehlo"}
@@ -140,7 +141,7 @@ def _export_weights(args):
 def _export_program(args, format):
     from mbjax.convert import export
 
-    check_file(args.out)
+    check_file(on_disk(args.out, "--out"))
     source = _read(args, optimizer=False)
     difference = export.write(source, args.out, format)
     print(source)

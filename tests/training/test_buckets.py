@@ -190,13 +190,3 @@ def test_without_the_right_to_write_it_is_one_line(kind, tmp_path):
     assert (
         f"{kind}://mbjax-test/run" in error and "these credentials have not the right to" in error
     )
-
-
-def test_weights_and_runs_in_a_bucket_are_read_as_on_a_disk(bucket, tmp_path):
-    """load, export, parity and verify, by commands as users give them."""
-    folder = f"{bucket.url}/weights"
-    tiny = mbjax.load("tiny", verbose=False)
-    write.write("tiny", f"{folder}/tiny.safetensors")
-    keypoints = np.random.default_rng(0).normal(size=(1, 9, 17, 3)).astype(np.float32)
-    loaded = mbjax.load(f"{folder}/tiny.safetensors", verbose=False)
-    np.testing.assert_array_equal(loaded(keypoints), tiny(keypoints))
