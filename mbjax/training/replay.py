@@ -102,7 +102,7 @@ def replay(
     config: the run's, see `config_of`. ValueError or FileNotFoundError where there is no such
     checkpoint, it is damaged, or the data changed.
     """
-    run = place(fetched.on_disk(run, fetched.ALL))
+    run = pathlib.Path(fetched.on_disk(run, fetched.ALL)).expanduser()
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     workdir.check_data(run, task.data_index())

@@ -33,7 +33,9 @@ def test_what_is_not_there_is_one_line(bucket, capsys):
     assert len(line) == 1 and f"{bucket.url}/weights/other.bin" in line[0]
 
 
-@pytest.mark.parametrize("command", ["quickstart --workdir", "infer --checkpoint tiny --keypoints x --out"])
+@pytest.mark.parametrize(
+    "command", ["quickstart --workdir", "infer --checkpoint tiny --keypoints x --out"]
+)
 def test_what_needs_a_disk_says_so(command, capsys):
     assert mbjax.cli.main([*command.split(), "gs://mbjax-test/folder"]) == 1
     assert "gs://mbjax-test/folder is a URL; give a folder on disk" in capsys.readouterr().err
