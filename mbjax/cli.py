@@ -107,6 +107,7 @@ def _parser():
         live,
         motion_steps,
         prepare,
+        push,
         samples,
         stream_table,
         train,
@@ -138,8 +139,8 @@ def _parser():
         return sub
 
     for group in (
-        train, bench, samples, weights, infer, detect, live, stream_table, actions, ablate, compare,
-        motion_steps, compile, prepare, inspect, trust,
+        train, bench, samples, weights, push, infer, detect, live, stream_table, actions, ablate,
+        compare, motion_steps, compile, prepare, inspect, trust,
     ):  # fmt: skip
         group.add(command)
     return parser, commands.choices

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import importlib.util
 import inspect
+import os
 import pathlib
 import re
 import traceback
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 
 from mbjax.remarks import one_line, remark
 from mbjax.safe_files import json_files
-from mbjax.storage import objects
+from mbjax.storage import hub, objects
 from mbjax.storage.places import Place, is_url, place
 
 RUN_FILE = "config.json"  # in a work folder
@@ -50,6 +51,8 @@ def of_run(checkpoint: str, overrides: list[str]) -> ConfigDict:
 
     checkpoint: the folder, its checkpoints/ or one of those. ConfigError where there is none.
     """
+    if hub.is_hub(checkpoint):
+        checkpoint = os.fspath(hub.pull(checkpoint, RUN_FILE).path.parent)
     path = place(checkpoint)
     files = _run_files(path if is_url(path) else path.absolute())
     file = next((file for file in files if objects.exists(file)), None)

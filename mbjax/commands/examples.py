@@ -29,6 +29,10 @@ _EXAMPLES = {
         "import best_epoch.bin --out runs/released",
         "import hf://owner/name/model.safetensors --out runs/theirs",
     ),
+    "push": (
+        "push runs/mb hf://me/motionbert-mine --license cc-by-nc-4.0",
+        "push runs/mb hf://me/motionbert-mine --which 4000 --dry-run look",
+    ),
     "export": (
         "export runs/mb --out motionbert.bin --which 4000",
         "export tiny --out tiny.onnx",

@@ -20,7 +20,7 @@ PROGRAMS = {".onnx": "onnx", ".stablehlo": "stablehlo"}
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
     sub = command("import", _import, "a PyTorch or safetensors file to a checkpoint folder")
-    sub.add_argument("source", help=".bin, .pth, .pt or .safetensors file, or hf://owner/name/path")
+    sub.add_argument("source", help=".bin, .pth, .pt or .safetensors file, or hf://owner/name")
     sub.add_argument("--out", required=True, help="folder; gets checkpoints/STEP as a run does")
     _reading(sub)
     sub.add_argument("--no-optimizer", action="store_true", help="leave the optimizer's state out")

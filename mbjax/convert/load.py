@@ -31,7 +31,7 @@ def load(
 
     path: a work folder or one of its checkpoints/STEP; a PyTorch file (.bin, .pth, .pt) of this
     package, the release or MMPose; a .safetensors file; gs:// or s3:// of any of these;
-    'hf://owner/name/path'; or 'tiny', a small model that comes with the package.
+    'hf://owner/name[@revision][/file]'; or 'tiny', a small model that comes with the package.
     num_heads: 8 where the file does not state it. which: 'latest' or a step, in a work folder.
     allow: shell patterns of names that may be missing (newly initialised) or left over.
     backbone_only: the encoder of a net with a head. kinds: those that will do ('dstformer',

@@ -4,9 +4,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import socket
-import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 
 import absl.logging
@@ -28,6 +25,7 @@ from mbjax.models.dstformer import DSTformerConfig
 from mbjax.models.networks import Network
 from mbjax.models.trained_on import TrainedOn
 from mbjax.remarks import first_line
+from mbjax.storage import hub
 from mbjax.storage.places import in_bucket
 from mbjax.training import checkpoint, fetched
 
@@ -92,8 +90,8 @@ def read(
     optimizer: bool = False,
 ) -> Source:
     """Weights from a work folder, a checkpoint's folder, a .bin, .pth, .pt or .safetensors file,
-    'hf://owner/name/path', or 'tiny', the small model in the package. Runs and files in a bucket by
-    gs:// or s3://.
+    'hf://owner/name[@revision][/file]', or 'tiny', the small model in the package. Runs and files
+    in a bucket by gs:// or s3://.
 
     num_heads: for files that do not state it, 8 by default; ValueError where they state another.
     which: 'latest' or a step, in a work folder. allow: patterns of names that may be missing or
@@ -106,8 +104,11 @@ def read(
         if not _TINY.is_file():
             raise FileNotFoundError("the weights named 'tiny' are not in this installation")
         path = str(_TINY)
-    elif path.startswith("hf://"):
-        path = str(_fetch(path))
+    elif hub.is_hub(path):
+        pulled = hub.pull(path)
+        source = read(pulled.path, num_heads, which, allow, backbone_only, optimizer)
+        notes = [*source.notes, *pulled.notes]
+        return dataclasses.replace(source, where=pulled.where, notes=notes)
     elif in_bucket(path):
         local = fetched.on_disk(path, which)
         source = read(local, num_heads, which, allow, backbone_only, optimizer)
@@ -273,45 +274,3 @@ def _meta(file: WeightFile, network, adam, state):
         "metrics": {},
         "torch": kept,
     }
-
-
-# --- Hugging Face -----------------------------------------------------------------------------
-
-
-def _fetch(address: str) -> pathlib.Path:
-    """The local copy of hf://owner/name/path, downloaded if it is not there yet."""
-    parts = address.removeprefix("hf://").split("/")
-    if len(parts) < 3 or not all(parts):
-        raise ValueError(f"{address} should read hf://owner/name/path/in/the/repository")
-    try:
-        from huggingface_hub import hf_hub_download  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ImportError(
-            f"{address} needs the package huggingface_hub (pip install huggingface_hub); or "
-            "download the file and give its path"
-        ) from None
-    repository, file = "/".join(parts[:2]), "/".join(parts[2:])
-    # A copy from an earlier time needs no network, and is the same weights as then.
-    with contextlib.suppress(Exception):
-        return pathlib.Path(hf_hub_download(repository, file, local_files_only=True))
-    try:
-        _reach_hub()
-        return pathlib.Path(hf_hub_download(repository, file, etag_timeout=5))
-    except Exception as error:  # noqa: BLE001  its own, requests', httpx's, by version
-        line = first_line(error, 200)
-        raise FileNotFoundError(
-            f"{address} is not on this machine and cannot be downloaded "
-            f"({type(error).__name__}: {line}); offline, download it elsewhere and give its path"
-        ) from None
-
-
-def _reach_hub():
-    """OSError within seconds where the hub cannot be reached; its client tries for half a minute.
-
-    Behind a proxy the client finds out for itself.
-    """
-    if urllib.request.getproxies():
-        return
-    hub = urllib.parse.urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    port = hub.port or (80 if hub.scheme == "http" else 443)
-    socket.create_connection((hub.hostname, port), timeout=5).close()

@@ -1,9 +1,9 @@
-"""Runs and files in buckets, for what reads them from disk."""
+"""Runs and files in buckets and on the hub, for what reads them from disk."""
 
 import os
 
 from mbjax.configuration import RUN_FILE
-from mbjax.storage import local_copy, objects
+from mbjax.storage import hub, local_copy, objects
 from mbjax.storage.places import in_bucket, place
 from mbjax.training.checkpoint import COMMITTED, FOLDER
 
@@ -16,6 +16,8 @@ def on_disk(path: str | os.PathLike, which: str = "latest") -> str:
     path: of a run, whose newest checkpoint (or step `which`, or ALL) is copied with its config and
     log; of one of its checkpoints; or of a file. FileNotFoundError where there is nothing.
     """
+    if hub.is_hub(path):
+        return os.fspath(hub.pull(os.fspath(path)).path)
     if not in_bucket(path):
         return os.fspath(path)
     url = place(path)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import types
 
 import jax
 import numpy as np
@@ -135,50 +134,12 @@ def test_load_into_a_bigger_net(files, capsys):
     assert "loaded 110 of 111 parameters; newly initialised: head.kernel" in capsys.readouterr().err
 
 
-# --- Hugging Face -----------------------------------------------------------------------------
+# --- Hugging Face (tests/storage/test_hub.py) ---------------------------------------------------
 
 
-def hub(monkeypatch, download):
-    module = types.ModuleType("huggingface_hub")
-    module.hf_hub_download = download
-    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
-
-
-def test_hugging_face(files, monkeypatch):
-    asked = []
-
-    def download(repository, file, local_files_only=False, etag_timeout=None):
-        asked.append((repository, file, local_files_only))
-        if local_files_only:
-            raise RuntimeError("not in the cache")
-        return str(files / "x.bin")
-
-    hub(monkeypatch, download)
-    monkeypatch.setattr(source, "_reach_hub", lambda: None)
-    assert mbjax.load("hf://owner/name/a/b.bin", verbose=False).config == recipes.TINY
-    assert asked == [("owner/name", "a/b.bin", True), ("owner/name", "a/b.bin", False)]
-
-
-def test_hugging_face_that_is_not_there(monkeypatch):
-    def download(*_, **__):
-        raise ConnectionError("no route\nand more lines")
-
-    hub(monkeypatch, download)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    with pytest.raises(FileNotFoundError, match="ConnectionRefusedError: .*; offline") as caught:
-        mbjax.load("hf://owner/name/x.bin")
-    assert "\n" not in str(caught.value)
-    monkeypatch.setattr(source, "_reach_hub", lambda: None)
-    with pytest.raises(FileNotFoundError, match="ConnectionError: no route.; offline") as caught:
-        mbjax.load("hf://owner/name/x.bin")
-    assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="should read hf://owner/name/path"):
-        mbjax.load("hf://owner/name")
+def test_hugging_face_needs_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ImportError, match="pip install huggingface_hub"):
+    with pytest.raises(ImportError, match=r"pip install 'mbjax\[hub\]'"):
         mbjax.load("hf://owner/name/x.bin")
 
 
