@@ -6,10 +6,18 @@
 Lines come prefixed by the process' number. Where one process fails the others are ended, after
 --grace seconds by force; the exit status is that of the first that failed (128 + signal where it
 was killed). SIGTERM and Ctrl-C are passed on: the run saves and leaves with 75 or 130.
+
+To see what a run endures:
+
+    python launch/local.py --processes 4 --kill-every 60 --stop-every 45 -- pretrain ...
+
+kills (SIGKILL) and freezes (SIGSTOP) one of the processes about that often, each drawn by --seed,
+and starts all again until the run is at its end.
 """
 
 import argparse
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -35,27 +43,94 @@ def main(argv=None) -> int:
         "left alone by another that died)",
     )
     parser.add_argument("--grace", type=float, default=20.0, metavar="SECONDS")
+    for name, what in (("kill", "SIGKILL"), ("stop", "SIGSTOP")):
+        parser.add_argument(
+            f"--{name}-every",
+            type=float,
+            default=0.0,
+            metavar="SECONDS",
+            help=f"{what} to one of the processes, on average so often; then start all again",
+        )
+    parser.add_argument(
+        "--hits", type=int, default=10**9, metavar="N", help="no more of these than N (no limit)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of who is hit and when (%(default)s)")
     parser.add_argument("command", nargs="+", help="-- and a command of mbjax with its arguments")
     args = parser.parse_args(argv)
     if min(args.processes, args.devices_per_process) < 1:
         parser.error("--processes and --devices-per-process must be at least 1")
+    if min(args.kill_every, args.stop_every) < 0:
+        parser.error("--kill-every and --stop-every must be positive")
 
     told: list[int] = []  # signals to pass on; once told, nothing is started again
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: told.append(number))
-    for start in range(args.restarts + 1):
-        statuses = run_once(args, told)
-        if START_AGAIN not in statuses or told or start == args.restarts:
+    punisher = Punisher(args.kill_every, args.stop_every, args.hits, args.seed)
+    start = 0
+    while True:
+        statuses = run_once(args, told, punisher)
+        asked = START_AGAIN in statuses and start < args.restarts
+        # A mistake of the user's (1, 2) is not mended by another start.
+        hit = punisher.hit and not {1, 2} & set(statuses) and any(statuses)
+        if told or not (asked or hit):
             break
-        print(f"launch: statuses {statuses}; starting again ({start + 1})", flush=True)
+        start += 1
+        print(f"launch: statuses {statuses}; starting again ({start})", flush=True)
     failed = [status for status in statuses if status != 0]
     if not failed:
         return 0
     return failed[0] if failed[0] > 0 else 128 - failed[0]
 
 
-def run_once(args, told) -> list[int]:
+class Punisher:
+    """Kills and freezes processes of a run. hit: whether it did since `begin`."""
+
+    def __init__(self, kill_every: float, stop_every: float, most: int, seed: int):
+        self._random = random.Random(seed)
+        self._every = {signal.SIGKILL: kill_every, signal.SIGSTOP: stop_every}
+        self._due: dict = {}
+        self._left = most
+        self.hit = False
+
+    def begin(self) -> None:
+        """At the start of a run's processes."""
+        self.hit, now = False, time.monotonic()
+        self._due = {
+            number: now + every * self._random.uniform(0.5, 1.5)
+            for number, every in self._every.items()
+            if every
+        }
+
+    def strike(self, processes, statuses) -> None:
+        """Hits one of those that run, where it is time; once a start."""
+        for number, due in self._due.items():
+            alive = [n for n in range(len(processes)) if n not in statuses]
+            if self._left and not self.hit and alive and time.monotonic() > due:
+                victim = self._random.choice(alive)
+                processes[victim].send_signal(number)
+                what = "killed" if number == signal.SIGKILL else "froze"
+                print(f"launch: {what} process {victim}", flush=True)
+                self.hit = True
+                self._left -= 1
+
+
+def frozen(processes, statuses) -> list[int]:
+    """Those that are stopped, where the system tells (Linux)."""
+    found = []
+    for number, process in enumerate(processes):
+        try:
+            with open(f"/proc/{process.pid}/stat", "rb") as file:
+                state = file.read().rsplit(b")", 1)[1].split()[0]
+        except (OSError, IndexError):
+            continue
+        if number not in statuses and state == b"T":
+            found.append(number)
+    return found
+
+
+def run_once(args, told, punisher) -> list[int]:
     """Exit statuses, in the order in which the processes ended; minus the signal where killed."""
+    punisher.begin()
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -88,7 +163,7 @@ def run_once(args, told) -> list[int]:
             thread.start()
             threads.append(thread)
     statuses: dict[int, int] = {}
-    passed_on, force_at = 0, float("inf")
+    passed_on, force_at, stopped_at = 0, float("inf"), float("inf")
     while len(statuses) < len(processes):
         for number, process in enumerate(processes):
             if number not in statuses and process.poll() is not None:
@@ -99,6 +174,15 @@ def run_once(args, told) -> list[int]:
         for signal_number in told[passed_on:]:
             send(alive, signal_number)
             passed_on += 1
+        punisher.strike(processes, statuses)
+        still = frozen(processes, statuses)
+        stopped_at = min(stopped_at, time.monotonic()) if still else float("inf")
+        alone = still and len(still) == len(alive) < len(processes)  # the others have seen it
+        if alone or time.monotonic() - stopped_at > args.grace:
+            named = ", ".join(map(str, still))
+            since = time.monotonic() - stopped_at
+            print(f"launch: process {named} has not run for {since:.0f} s", flush=True)
+            force_at, stopped_at = 0.0, float("inf")
         if alive and time.monotonic() > force_at:
             print("launch: ending those that are left", file=sys.stderr, flush=True)
             send(alive, signal.SIGKILL)

@@ -108,6 +108,7 @@ def _parser():
         motion_steps,
         prepare,
         push,
+        report,
         samples,
         stream_table,
         train,
@@ -140,7 +141,7 @@ def _parser():
 
     for group in (
         train, bench, samples, weights, push, infer, detect, live, stream_table, actions, ablate,
-        compare, motion_steps, compile, prepare, inspect, trust,
+        compare, motion_steps, compile, prepare, report, inspect, trust,
     ):  # fmt: skip
         group.add(command)
     return parser, commands.choices

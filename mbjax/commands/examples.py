@@ -56,6 +56,7 @@ _EXAMPLES = {
         "ablate pretraining --budget 300",
         "ablate architecture --budget 300 --workdir runs/ablation --json",
     ),
+    "report": ("report runs/mb", "report runs/mb runs/lite --out curves.png"),
     "compare": (
         "compare motion/X3D.npy truth/X3D.npy",
         "compare motion/X3D.npy truth/X3D.npy --height 1.62 --out errors.npz",

@@ -57,6 +57,10 @@ def _workdir_arguments(sub):
         "--extend", action="store_true",
         help="go on with the run in --workdir to more epochs: with --config.epochs=N",
     )  # fmt: skip
+    sub.add_argument(
+        "--profile", default="", metavar="'steps 100..110'",
+        help="a trace of these steps for TensorBoard's profiler, into --workdir",
+    )  # fmt: skip
 
 
 def _quickstart(args):
@@ -71,26 +75,35 @@ def _pretrain(args):
     from mbjax.devices import cluster
     from mbjax.tasks.pretrain import task as pretrain
     from mbjax.training import extension, loop
+    from mbjax.training.profile import Profile
+    from mbjax.training.time_spent import age_of_process
 
     config = configuration.load(args.config, args.settings)
+    profile = Profile.parse(args.profile) if args.profile else None
     with cluster.joined(vars(args), say):
         if args.extend:
             extension.extend(args.workdir, config)
-        loop.run(config, pretrain.make_task, args.workdir)
+        loop.run(
+            config, pretrain.make_task, args.workdir, began_s=age_of_process(), profile=profile
+        )
 
 
 def _finetune(args):
     from mbjax import configuration, tasks
     from mbjax.devices import cluster
     from mbjax.training import extension, loop
+    from mbjax.training.profile import Profile
+    from mbjax.training.time_spent import age_of_process
 
     config = configuration.load(args.config, args.settings)
+    profile = Profile.parse(args.profile) if args.profile else None
     if args.init:
         start_from(config, args)
     with cluster.joined(vars(args), say):
         if args.extend:
             extension.extend(args.workdir, config)
-        loop.run(config, tasks.find(args.task).make_task, args.workdir)
+        make_task = tasks.find(args.task).make_task
+        loop.run(config, make_task, args.workdir, began_s=age_of_process(), profile=profile)
 
 
 def start_from(config, args) -> None:

@@ -43,7 +43,7 @@ def curves(rows: list[dict], path: pathlib.Path, title: str = "") -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
     figure.suptitle(title)
-    _save(path, lambda beside: figure.savefig(beside, dpi=110))
+    save(path, lambda beside: figure.savefig(beside, dpi=110))
     pyplot.close(figure)
 
 
@@ -92,7 +92,7 @@ def animate(
         return [*lines, *(line for group in solids for line in group)]
 
     movie = animation.FuncAnimation(figure, frame, frames=len(keypoints_TxJx3))
-    _save(path, lambda beside: movie.save(beside, writer=animation.PillowWriter(fps=fps)))
+    save(path, lambda beside: movie.save(beside, writer=animation.PillowWriter(fps=fps)))
     pyplot.close(figure)
 
 
@@ -130,10 +130,10 @@ def poses(
     for panel, t in zip(axes[0], times, strict=True):
         panel.set_title(f"frame {t}", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    _save(path, lambda beside: figure.savefig(beside, dpi=110))
+    save(path, lambda beside: figure.savefig(beside, dpi=110))
     pyplot.close(figure)
 
 
-def _save(path: pathlib.Path, write) -> None:
+def save(path: pathlib.Path, write) -> None:
     with written_beside(path) as beside:
         write(beside)

@@ -10,10 +10,12 @@ from mbjax.devices import sharding
 from mbjax.storage.places import place
 from mbjax.training import lock
 from mbjax.training.preemption import Stopped, StopRequest, lost_processes_reported
+from mbjax.training.profile import Profile
 from mbjax.training.run_log import write_line
 from mbjax.training.session import Result, Session
 from mbjax.training.step import prepared
 from mbjax.training.task import Task
+from mbjax.training.time_spent import TimeSpent
 from mbjax.training.workdir import claim_workdir, make_folder
 
 
@@ -22,17 +24,21 @@ def run(
     make_task: Callable[[ConfigDict], Task],
     workdir: str | pathlib.Path,
     say: Callable[[str], None] | None = None,
+    began_s: float = 0.0,
+    profile: Profile | None = None,
 ) -> Result:
     """Trains a task to the end of its plan in a work folder, continuing what is there.
 
+    began_s: seconds before this call at which its process began, for the account of its time.
+    profile: steps to trace on process 0.
     Raises ValueError for a config that cannot run or a folder that belongs to another config,
     TrainingDiverged where the loss is not finite, Stopped after a signal.
     """
     with StopRequest().listening() as stop, lost_processes_reported(lambda: "the start"):
-        return _run(config, make_task, workdir, say, stop)
+        return _run(config, make_task, workdir, say, stop, (TimeSpent(began_s), profile))
 
 
-def _run(config, make_task, workdir, say, stop) -> Result:
+def _run(config, make_task, workdir, say, stop, watched) -> Result:
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     config = config if task.config is None else task.config
@@ -41,12 +47,13 @@ def _run(config, make_task, workdir, say, stop) -> Result:
     make_folder(workdir)
     with lock.held(workdir, say or write_line):
         claim_workdir(workdir, config, task.data_index())
-        return _train(run_of_task, config, workdir, say, stop)
+        return _train(run_of_task, config, workdir, say, stop, watched)
 
 
-def _train(run_of_task, config, workdir, say, stop) -> Result:
+def _train(run_of_task, config, workdir, say, stop, watched) -> Result:
     task = run_of_task.task
-    session = Session(run_of_task, config, workdir, say)
+    spent, profile = watched
+    session = Session(run_of_task, config, workdir, say, spent=spent, profile=profile)
     session.restore()
     session.report_start()
     feed = device_batches(
@@ -57,7 +64,7 @@ def _train(run_of_task, config, workdir, say, stop) -> Result:
         threads=config.feed_threads,
     )
     with session, lost_processes_reported(lambda: f"step {session.done}"):
-        for source, batch in feed:
+        for source, batch in session.batches(feed):
             session.step(source, batch)
             if session.due("log_every"):
                 session.write_log()

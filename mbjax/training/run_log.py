@@ -13,6 +13,7 @@ from mbjax.atomic_files import written_beside
 from mbjax.storage import objects
 from mbjax.storage.mirror import Mirror
 from mbjax.storage.places import Place, in_bucket, place
+from mbjax.training import time_spent
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -25,13 +26,16 @@ class RunLog:
     ):
         self.path, self._file, self._board = workdir / METRICS_FILE, None, None
         self._mirror: Mirror | None = None
+        self.folder: pathlib.Path | None = None  # where its files lie on disk
         if not active:
             return
         if in_bucket(workdir):
             self._mirror = Mirror(workdir)
-            self._mirror.fetch(METRICS_FILE)
+            for name in (METRICS_FILE, time_spent.FILE):
+                self._mirror.fetch(name)
             workdir = self._mirror.folder
             self.path = workdir / METRICS_FILE
+        self.folder = pathlib.Path(workdir)
         keep_until(self.path, resume_step, unlogged)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  open for the run
         from tensorboardX import SummaryWriter

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,12 @@ from mbjax.storage.places import Place
 from mbjax.training.checkpoint import Checkpoints
 from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
+from mbjax.training.profile import Profile
 from mbjax.training.run_log import Means, Progress, RunLog
 from mbjax.training.signed_meta import NotFinite
 from mbjax.training.staged import checkpoints_of
 from mbjax.training.step import Prepared
+from mbjax.training.time_spent import TimeSpent, account
 
 # How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
 # their batches take little memory and that a stop comes soon.
@@ -66,6 +68,8 @@ class Session:
         workdir: Place,
         say: Callable[[str], None] | None,
         checkpoints: Checkpoints | None = None,
+        spent: TimeSpent | None = None,
+        profile: Profile | None = None,
     ):
         self._run, self._config, self._workdir, self._say = run, config, workdir, say
         self._first = jax.process_index() == 0
@@ -87,6 +91,8 @@ class Session:
         self._prints: Fingerprints | None = None  # of the parameters after step _prints_step
         self._prints_step = -1
         self._compiled: set[str] = set()
+        self._spent, self._resumed_at = spent or TimeSpent(), 0
+        self._profile = profile
         self._rate, self._clips, self._clock = 0.0, 0, 0.0
 
     @property
@@ -109,11 +115,12 @@ class Session:
     def restore(self) -> None:
         """The state of the newest checkpoint, or a fresh one."""
         run = self._run
-        found = self._checkpoints.restore(run.targets(), self.report)
-        if found is None:
-            self._state = run.new_state()
-            return
-        self._go_on_from(*found)
+        with self._spent.doing("restoring"):
+            found = self._checkpoints.restore(run.targets(), self.report)
+            if found is not None:
+                self._go_on_from(*found)
+                return
+        self._state = run.new_state()
 
     def restore_step(self, step: int) -> dict:
         """The state of one checkpoint; returns its meta. DamagedCheckpoint where it is damaged."""
@@ -152,38 +159,78 @@ class Session:
         self.log = self.log or RunLog(
             self._workdir, self.done, active=self._first, unlogged=self._means.step > 0
         )
+        self._resumed_at = self.done
+        if isinstance(self.log, RunLog) and self.log.folder and not self.finished:
+            self._spent.keep_in(self.log.folder, self.done)
+            if self._profile:
+                self._profile.begin(self.log.folder, self._workdir)
         self._progress.start(self.done)
         self._restart_clock()
         return self
 
     def __exit__(self, kind, error, trace):
         try:
-            self._checkpoints.__exit__(kind, error, trace)
+            with self._spent.doing("saving"):
+                self._checkpoints.__exit__(kind, error, trace)
+            if error is None:
+                self._account()
         except NotFinite as found:
             raise self._diverged(str(found)) from None
         finally:
+            if self._profile:
+                self._profile.close()
             self.log.close()
             self._progress.close()
 
+    def _account(self):
+        """What the run's time was spent on, at its end."""
+        self._spent.write(self.done)
+        if self.finished and self.done > self._resumed_at and isinstance(self.log, RunLog):
+            found = self.log.folder and account(self.log.folder)
+            if found:
+                self.log.write("time", self.done, found.row())
+                self.report(str(found))
+
     # --- in the loop --------------------------------------------------------------------------
+
+    def batches(self, feed: Iterator) -> Iterator:
+        """What a feed gives; the time until it gives it, where the devices had run dry."""
+        self._spent.switch("training")
+        for source, batch in feed:
+            newest = self._pending[-1][2] if self._pending else {}
+            if all(value.is_ready() for value in newest.values()):
+                self._spent.was("waiting")
+            yield source, batch
+            self._spent.switch("training")
 
     def step(self, source: str, batch) -> None:
         """Begins a step on a batch; waits for the one `_AHEAD` before it."""
+        if self._profile:
+            jax.block_until_ready(self._pending[-1:])  # what came before is not of this trace
+            self._profile.before(self.done + 1)
         if source not in self._compiled:
-            self.report(f"compiling the step of {source} ...")
-        self._state, metrics = self._run.steps[source](self._state, batch)
-        if source not in self._compiled:  # compiling is not part of the speed
-            self._compiled.add(source)
-            jax.block_until_ready(metrics)
-            self._restart_clock()
+            metrics = self._first_step(source, batch)
         else:
+            self._state, metrics = self._run.steps[source](self._state, batch)
             self._clips += self._run.task.sources[source].batch_size
         self.done += 1
+        if self._profile and (traced := self._profile.after(self.done, metrics)):
+            self.report(traced)
         self._pending.append((self.done, source, metrics))
         self._begin_prints()
         if len(self._pending) > _AHEAD:
             jax.block_until_ready(self._pending[-_AHEAD][2])
         self._progress.update(self.done)
+
+    def _first_step(self, source, batch):
+        """Compiling is not part of the speed."""
+        self.report(f"compiling the step of {source} ...")
+        with self._spent.doing("compiling"):
+            self._state, metrics = self._run.steps[source](self._state, batch)
+            jax.block_until_ready(metrics)
+        self._compiled.add(source)
+        self._restart_clock()
+        return metrics
 
     def _begin_prints(self):
         """Fingerprints of the parameters where the next line of the log will need them.
@@ -243,6 +290,7 @@ class Session:
             note = tell(values, self.metrics) if tell else loss
             self._progress.update(number, f"{note}, {self._rate:.0f} clips/s")
             self._means = Means()
+            self._spent.write(number, unless_recent=True)
         self._restart_clock()
 
     def evaluate(self) -> dict:
@@ -250,7 +298,8 @@ class Session:
         self.check_losses()
         for name in self._prints_now().broken():
             raise self._diverged(f"{name} holds NaN or infinite values after step {self.done}")
-        self.metrics = self._run.task.evaluate(self._run.graphdef, self._state, self._run.mesh)
+        with self._spent.doing("evaluating"):
+            self.metrics = self._run.task.evaluate(self._run.graphdef, self._state, self._run.mesh)
         self.log.write("evaluate", self.done, self.metrics)
         self.report(f"step {self.done}: " + format_metrics(self.metrics))
         self._restart_clock()
@@ -270,9 +319,11 @@ class Session:
             "layout": layout(self._run.mesh),
             "unlogged": self._means.kept(),
         }
-        self.log.sync()  # a run that goes on from a checkpoint has the lines before it
         try:
-            self._checkpoints.save(self._state, meta, evaluated or None)
+            with self._spent.doing("saving"):
+                self._spent.write(self.done)
+                self.log.sync()  # a run that goes on from a checkpoint has the lines before it
+                self._checkpoints.save(self._state, meta, evaluated or None)
         except NotFinite as error:
             raise self._diverged(str(error)) from None
 

@@ -1,5 +1,6 @@
 """What starts runs elsewhere: the scripts are sound, say what they miss, and print what they do."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -251,3 +252,61 @@ def test_local_ends_all_when_one_fails_and_says_its_status(tmp_path):
     )  # fmt: skip
     assert done.returncode == 1 and time.monotonic() - begun < 120
     assert "cannot be made" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_local_freezes_is_told_and_ends_as_if_undisturbed(tmp_path):
+    """Two processes, one of which is frozen after some ten seconds."""
+    settings = [
+        "--config.epochs=200", "--config.save_every=40 steps", "--config.log_every=600 steps",
+    ]  # fmt: skip
+    options = ["--processes", "2", "--stop-every", "12", "--hits", "1"]
+    environment = {**ENVIRONMENT, "MBJAX_HEARTBEAT_TIMEOUT": "5"}
+    ends = []
+    for name, how in (("hit", options), ("calm", options[:2])):
+        done = subprocess.run(
+            local(tmp_path / name, *how, settings=settings), env=environment, cwd=ROOT,
+            capture_output=True, text=True, timeout=280,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        killed, frozen = (
+            done.stdout.count(f"launch: {hit} process") for hit in ("killed", "froze")
+        )
+        assert done.stdout.count("starting again") == killed + frozen
+        # Seen by the others' heartbeats, and told.
+        told = re.findall(r"launch: process \d has not run for \d+ s", done.stdout)
+        assert len(told) == frozen
+        assert (killed + frozen > 0) == (name == "hit")
+        rows = read_metrics(tmp_path / name)
+        ends.append([row for row in rows if row["kind"] == "train"][-1])
+    assert ends[0]["step"] == ends[1]["step"] == 600
+    assert ends[0]["params_checksum"] == ends[1]["params_checksum"]
+
+
+def test_who_is_hit_and_when_is_a_function_of_the_seed(monkeypatch):
+    spec = importlib.util.spec_from_file_location("local", LAUNCH / "local.py")
+    local = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(local)
+    clock = [0.0]
+    monkeypatch.setattr(local.time, "monotonic", lambda: clock[0])
+
+    class Process:
+        def __init__(self, number):
+            self.number = number
+
+        def send_signal(self, signal_number):
+            found.append((clock[0], self.number, signal_number))
+
+    runs = []
+    for seed in (1, 1, 2):
+        found, clock[0] = [], 0.0
+        punisher = local.Punisher(60, 45, 3, seed)
+        for _ in range(5):
+            punisher.begin()
+            for _ in range(100):
+                clock[0] += 1.0
+                punisher.strike([Process(n) for n in range(4)], {2: 0})
+        runs.append(found)
+    assert runs[0] == runs[1] != runs[2]
+    assert [len(run) for run in runs] == [3, 3, 3], "one a start, and no more than 3"
+    assert all(number != 2 for _, number, _ in runs[0]), "which had ended already"

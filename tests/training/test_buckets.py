@@ -45,6 +45,7 @@ def log(workdir):
     return [
         {name: value for name, value in row.items() if name != "clips_per_second"}
         for row in read_metrics(workdir)
+        if row["kind"] != "time"
     ]
 
 

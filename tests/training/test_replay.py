@@ -91,7 +91,8 @@ def test_another_layout_agrees_within_the_tolerance(done, tmp_path, monkeypatch)
     log = tmp_path / "run" / "metrics.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     for row in rows:
-        row["numbers/loss"] *= 1.002 if row["step"] == 17 else 1.0
+        if row["kind"] == "train" and row["step"] == 17:
+            row["numbers/loss"] *= 1.002
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert again(tmp_path / "run").parted[0].startswith("step 17: numbers/loss was ")
 
