@@ -129,6 +129,6 @@ def test_quickstart_leaves_what_it_promises(tmp_path, capsys, monkeypatch):
     # A property of the recording and these two cameras alone, whatever was learned.
     assert summary["flat_mm"] == pytest.approx(111.4, abs=0.1)
     kinds = {json.loads(line)["kind"] for line in (tmp_path / "metrics.jsonl").open()}
-    assert kinds == {"train", "evaluate"}
+    assert kinds == {"train", "evaluate", "time"}
     assert list(tmp_path.glob("tensorboard/*")) and list(tmp_path.glob("checkpoints/*/params"))
     assert not [p for p in pathlib.Path(tmp_path).rglob("*.new*")]

@@ -221,6 +221,7 @@ class Session:
         if len(self._pending) > _AHEAD:
             jax.block_until_ready(self._pending[-_AHEAD][2])
         self._progress.update(self.done)
+        self._spent.write(self.done, unless_recent=True)
 
     def _first_step(self, source, batch):
         """Compiling is not part of the speed."""
@@ -290,7 +291,6 @@ class Session:
             note = tell(values, self.metrics) if tell else loss
             self._progress.update(number, f"{note}, {self._rate:.0f} clips/s")
             self._means = Means()
-            self._spent.write(number, unless_recent=True)
         self._restart_clock()
 
     def evaluate(self) -> dict:
