@@ -14,7 +14,7 @@ import time
 import pytest
 import yaml
 
-from mbjax.devices.cluster import _TPU_PORT
+from mbjax.devices.surroundings import TPU_PORT
 from mbjax.training.preemption import EXIT_START_AGAIN
 from mbjax.training.run_log import read_metrics
 from tests.recipes.settings import ROOT, TINY_SETTINGS
@@ -119,7 +119,7 @@ def test_jobset_has_a_process_for_each_host_and_starts_again_on_status_75():
     assert pod["restartPolicy"] == "Never" and pod["terminationGracePeriodSeconds"] >= 60
     assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "4x4"
     assert container["resources"]["limits"]["google.com/tpu"] == 4
-    assert container["ports"] == [{"containerPort": _TPU_PORT}]
+    assert container["ports"] == [{"containerPort": TPU_PORT}]
     volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
     assert "${" not in json.dumps(jobset)
