@@ -73,6 +73,10 @@ setup(
         "s3": S3,
         # Weights from Hugging Face's hub, and to it.
         "hub": HUB,
+        # --track: metrics of runs in a tracker, too.
+        "wandb": ["wandb>=0.31"],
+        "mlflow": ["mlflow>=3.17"],
+        "trackio": ["trackio>=0.43"],
         "completion": ["shtab>=1.13"],
         "gpu": ["jax[cuda13]>=0.10.2"],
         "tpu": ["jax[tpu]>=0.10.2"],

@@ -61,6 +61,10 @@ def _workdir_arguments(sub):
         "--profile", default="", metavar="'steps 100..110'",
         help="a trace of these steps for TensorBoard's profiler, into --workdir",
     )  # fmt: skip
+    sub.add_argument(
+        "--track", default="", choices=("wandb", "mlflow", "trackio"),
+        help="the lines of metrics.jsonl go there too",
+    )  # fmt: skip
 
 
 def _quickstart(args):
@@ -75,35 +79,31 @@ def _pretrain(args):
     from mbjax.devices import cluster
     from mbjax.tasks.pretrain import task as pretrain
     from mbjax.training import extension, loop
-    from mbjax.training.profile import Profile
-    from mbjax.training.time_spent import age_of_process
+    from mbjax.training.watching import Watching
 
     config = configuration.load(args.config, args.settings)
-    profile = Profile.parse(args.profile) if args.profile else None
+    watching = Watching.of_command(args.profile, args.track)
     with cluster.joined(vars(args), say):
         if args.extend:
             extension.extend(args.workdir, config)
-        loop.run(
-            config, pretrain.make_task, args.workdir, began_s=age_of_process(), profile=profile
-        )
+        loop.run(config, pretrain.make_task, args.workdir, watching=watching)
 
 
 def _finetune(args):
     from mbjax import configuration, tasks
     from mbjax.devices import cluster
     from mbjax.training import extension, loop
-    from mbjax.training.profile import Profile
-    from mbjax.training.time_spent import age_of_process
+    from mbjax.training.watching import Watching
 
     config = configuration.load(args.config, args.settings)
-    profile = Profile.parse(args.profile) if args.profile else None
+    watching = Watching.of_command(args.profile, args.track)
     if args.init:
         start_from(config, args)
     with cluster.joined(vars(args), say):
         if args.extend:
             extension.extend(args.workdir, config)
         make_task = tasks.find(args.task).make_task
-        loop.run(config, make_task, args.workdir, began_s=age_of_process(), profile=profile)
+        loop.run(config, make_task, args.workdir, watching=watching)
 
 
 def start_from(config, args) -> None:

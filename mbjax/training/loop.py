@@ -10,12 +10,12 @@ from mbjax.devices import sharding
 from mbjax.storage.places import place
 from mbjax.training import lock
 from mbjax.training.preemption import Stopped, StopRequest, lost_processes_reported
-from mbjax.training.profile import Profile
 from mbjax.training.run_log import write_line
 from mbjax.training.session import Result, Session
 from mbjax.training.step import prepared
 from mbjax.training.task import Task
 from mbjax.training.time_spent import TimeSpent
+from mbjax.training.watching import Watching
 from mbjax.training.workdir import claim_workdir, make_folder
 
 
@@ -24,21 +24,19 @@ def run(
     make_task: Callable[[ConfigDict], Task],
     workdir: str | pathlib.Path,
     say: Callable[[str], None] | None = None,
-    began_s: float = 0.0,
-    profile: Profile | None = None,
+    watching: Watching | None = None,
 ) -> Result:
     """Trains a task to the end of its plan in a work folder, continuing what is there.
 
-    began_s: seconds before this call at which its process began, for the account of its time.
-    profile: steps to trace on process 0.
     Raises ValueError for a config that cannot run or a folder that belongs to another config,
     TrainingDiverged where the loss is not finite, Stopped after a signal.
     """
     with StopRequest().listening() as stop, lost_processes_reported(lambda: "the start"):
-        return _run(config, make_task, workdir, say, stop, (TimeSpent(began_s), profile))
+        return _run(config, make_task, workdir, say, stop, watching or Watching())
 
 
-def _run(config, make_task, workdir, say, stop, watched) -> Result:
+def _run(config, make_task, workdir, say, stop, watching) -> Result:
+    spent = TimeSpent(watching.began_s)
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     config = config if task.config is None else task.config
@@ -47,13 +45,12 @@ def _run(config, make_task, workdir, say, stop, watched) -> Result:
     make_folder(workdir)
     with lock.held(workdir, say or write_line):
         claim_workdir(workdir, config, task.data_index())
-        return _train(run_of_task, config, workdir, say, stop, watched)
+        return _train(run_of_task, config, workdir, say, stop, (spent, watching))
 
 
 def _train(run_of_task, config, workdir, say, stop, watched) -> Result:
     task = run_of_task.task
-    spent, profile = watched
-    session = Session(run_of_task, config, workdir, say, spent=spent, profile=profile)
+    session = Session(run_of_task, config, workdir, say, watched=watched)
     session.restore()
     session.report_start()
     feed = device_batches(

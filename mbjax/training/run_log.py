@@ -14,6 +14,7 @@ from mbjax.storage import objects
 from mbjax.storage.mirror import Mirror
 from mbjax.storage.places import Place, in_bucket, place
 from mbjax.training import time_spent
+from mbjax.training.tracker import Tracker
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -27,6 +28,7 @@ class RunLog:
         self.path, self._file, self._board = workdir / METRICS_FILE, None, None
         self._mirror: Mirror | None = None
         self.folder: pathlib.Path | None = None  # where its files lie on disk
+        self.tracker: Tracker | None = None
         if not active:
             return
         if in_bucket(workdir):
@@ -59,6 +61,8 @@ class RunLog:
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
+        if self.tracker is not None:
+            self.tracker.write(kind, step, values)
 
     def sync(self) -> None:
         """Returns when all lines are in the work folder, also where that is in a bucket."""
@@ -69,7 +73,7 @@ class RunLog:
     def close(self):
         if self._file is not None:
             # What cannot be written any more was reported when it was.
-            for each in (self._file, self._board, self._mirror):
+            for each in (self._file, self._board, self._mirror, self.tracker):
                 with contextlib.suppress(OSError):
                     if each is not None:
                         each.close()

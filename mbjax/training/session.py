@@ -22,12 +22,13 @@ from mbjax.storage.places import Place
 from mbjax.training.checkpoint import Checkpoints
 from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
-from mbjax.training.profile import Profile
 from mbjax.training.run_log import Means, Progress, RunLog
 from mbjax.training.signed_meta import NotFinite
 from mbjax.training.staged import checkpoints_of
 from mbjax.training.step import Prepared
 from mbjax.training.time_spent import TimeSpent, account
+from mbjax.training.tracker import Tracker
+from mbjax.training.watching import Watching
 
 # How many steps the host may be ahead of the devices: enough to keep them busy, few enough that
 # their batches take little memory and that a stop comes soon.
@@ -68,8 +69,7 @@ class Session:
         workdir: Place,
         say: Callable[[str], None] | None,
         checkpoints: Checkpoints | None = None,
-        spent: TimeSpent | None = None,
-        profile: Profile | None = None,
+        watched: tuple[TimeSpent, Watching] | None = None,
     ):
         self._run, self._config, self._workdir, self._say = run, config, workdir, say
         self._first = jax.process_index() == 0
@@ -91,8 +91,8 @@ class Session:
         self._prints: Fingerprints | None = None  # of the parameters after step _prints_step
         self._prints_step = -1
         self._compiled: set[str] = set()
-        self._spent, self._resumed_at = spent or TimeSpent(), 0
-        self._profile = profile
+        self._spent, self._watching = watched or (TimeSpent(), Watching())
+        self._profile, self._resumed_at = self._watching.profile, 0
         self._rate, self._clips, self._clock = 0.0, 0, 0.0
 
     @property
@@ -164,6 +164,10 @@ class Session:
             self._spent.keep_in(self.log.folder, self.done)
             if self._profile:
                 self._profile.begin(self.log.folder, self._workdir)
+            if self._watching.track:
+                self.log.tracker = Tracker(
+                    self._watching.track, self._workdir, _flat(self._config), self.report
+                )
         self._progress.start(self.done)
         self._restart_clock()
         return self
@@ -337,6 +341,23 @@ class Session:
 
     def _restart_clock(self):
         self._clock, self._clips = time.monotonic(), 0
+
+
+def _flat(config) -> dict:
+    """{'model.depth': 5, ...}"""
+    return {
+        name: value
+        for key, one in json.loads(config.to_json_best_effort()).items()
+        for name, value in _below(key, one)
+    }
+
+
+def _below(name, value):
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _below(f"{name}.{key}", one)
+    else:
+        yield name, value
 
 
 def layout(mesh) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from mbjax.training import loop
 from mbjax.training.profile import Profile
+from mbjax.training.watching import Watching
 from tests.recipes import processes
 
 
@@ -11,7 +12,7 @@ def test_the_steps_asked_for_are_traced(tmp_path):
     said = []
     loop.run(
         processes.small_config(), processes.small_task(), tmp_path, said.append,
-        profile=Profile.parse("steps 5..7"),
+        watching=Watching(profile=Profile.parse("steps 5..7")),
     )  # fmt: skip
     assert f"traced steps 5 to 7: tensorboard --logdir {tmp_path}/profile" in said
     traces = list((tmp_path / "profile").rglob("*.xplane.pb"))
@@ -21,7 +22,7 @@ def test_the_steps_asked_for_are_traced(tmp_path):
 def test_a_run_that_is_past_them_traces_nothing(tmp_path):
     loop.run(
         processes.small_config(), processes.small_task(), tmp_path, lambda text: None,
-        profile=Profile(50, 60),
+        watching=Watching(profile=Profile(50, 60)),
     )  # fmt: skip
     assert not (tmp_path / "profile").exists()
 
