@@ -1,6 +1,7 @@
 """What several tests share: golden values, a tiny training config, small datasets."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -50,26 +51,36 @@ def tiny_config():
     return configuration.load("configs/pretrain.py:tiny", list(TINY_SETTINGS))
 
 
-@pytest.fixture(scope="session", params=("google", "amazon"))
-def bucket(request):
-    """A bucket on this machine, by one protocol and the other; see recipes/buckets.py."""
-    yield from _bucket(request.param)
-
-
 @pytest.fixture(scope="session")
-def google():
-    """The bucket by Google's protocol alone."""
-    yield from _bucket("google")
-
-
-def _bucket(kind):
-    pytest.importorskip("gcp_storage_emulator", reason="the test extra brings the emulators")
+def buckets_here():
+    """kind -> a bucket on this machine, see recipes/buckets.py; one of each kind for all tests of a
+    process, since libraries keep the address that they find first."""
+    pytest.importorskip("gcp_storage_emulator", reason="the test extra brings the servers")
     from tests.recipes import buckets
 
-    with getattr(buckets, kind)() as one, pytest.MonkeyPatch.context() as patch:
-        for name, value in one.variables.items():
-            patch.setenv(name, value)
-        yield one
+    started: dict = {}
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+        def get(kind):
+            if kind not in started:
+                started[kind] = stack.enter_context(getattr(buckets, kind)())
+                for name, value in started[kind].variables.items():
+                    patch.setenv(name, value)
+            return started[kind]
+
+        yield get
+
+
+@pytest.fixture(params=("google", "amazon"))
+def bucket(request, buckets_here):
+    """A bucket by one protocol and by the other."""
+    return buckets_here(request.param)
+
+
+@pytest.fixture
+def google(buckets_here):
+    """The bucket by Google's protocol alone."""
+    return buckets_here("google")
 
 
 @pytest.fixture(scope="session")

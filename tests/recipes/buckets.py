@@ -53,7 +53,11 @@ class Line:
             if self._cut.is_set():
                 _shut(near)
                 continue
-            far = socket.create_connection(("127.0.0.1", self._far))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._far))
+            except OSError:
+                _shut(near)
+                continue
             self._open += [near, far]
             for ends in ((near, far), (far, near)):
                 threading.Thread(target=_copy, args=ends, daemon=True).start()
