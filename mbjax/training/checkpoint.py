@@ -258,9 +258,9 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
 
     which: 'latest' or a step's number. FileNotFoundError in one line where there is none.
     """
-    path = _absolute(path)
+    path = epath.Path(place(path))  # as the user calls it, in messages
     if (path / "params").exists():
-        return path
+        return _absolute(path)
     folder = path if path.name == FOLDER else path / FOLDER
     there = folder.iterdir() if folder.is_dir() else ()
     steps = sorted(int(p.name) for p in there if p.name.isdigit())
@@ -268,7 +268,7 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
         if str(which) not in map(str, steps):
             there = ", ".join(map(str, steps))
             raise FileNotFoundError(f"{path} has no checkpoint of step {which}; it has: {there}")
-        return folder / str(which)
+        return _absolute(folder / str(which))
     if not steps:
         folds = sorted(p.name for p in path.glob("fold-*")) if path.is_dir() else []
         if folds:
@@ -279,7 +279,7 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
             f"no checkpoint at {path}: expected a work folder of a run, or one of its "
             f"{FOLDER}/STEP folders"
         )
-    return folder / str(steps[-1])
+    return _absolute(folder / str(steps[-1]))
 
 
 def read(path: str | os.PathLike, items=("params", "other")) -> tuple[dict, dict]:
