@@ -151,9 +151,12 @@ def _do(path, action: Callable, patience: float = PATIENCE_S):
 
 def _told(error, url) -> OSError:
     text = f"{type(error).__name__} {one_line(error, 300)}"
-    if "Forbidden" in text or "403" in text or "AccessDenied" in text or "Access Denied" in text:
-        return PermissionError(f"{url}: these credentials have not the right to ({text})")
-    if "Unauthorized" in text or "401" in text or "Credentials" in text:
+    code = str(getattr(error, "code", ""))
+    if code == "403" or any(
+        word in text for word in ("Forbidden", "AccessDenied", "Access Denied")
+    ):
+        return PermissionError(f"{url}: these credentials may not read or write there ({text})")
+    if code == "401" or any(word in text for word in ("Unauthorized", "Credentials")):
         return PermissionError(f"{url}: there are not credentials that are accepted ({text})")
     return BucketError(f"{url}: {text}")
 

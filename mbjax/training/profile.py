@@ -31,9 +31,9 @@ class Profile:
         """folder: where the process' files lie on disk. workdir: as the user calls it."""
         self._folder, self._shown = folder, workdir
 
-    def before(self, step: int) -> None:
-        """Begins the trace where `step` is the first; a run that continues later has none."""
-        if step == self.first and self._folder:
+    def begin_trace(self) -> None:
+        """Before the first of the steps; a run that continues behind it has no trace."""
+        if self._folder:
             options = jax.profiler.ProfileOptions()
             options.python_tracer_level = 0  # thousands of events of the host's own functions
             jax.profiler.start_trace(self._folder / FOLDER, profiler_options=options)

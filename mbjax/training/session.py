@@ -209,9 +209,9 @@ class Session:
 
     def step(self, source: str, batch) -> None:
         """Begins a step on a batch; waits for the one `_AHEAD` before it."""
-        if self._profile:
+        if self._profile and self.done + 1 == self._profile.first:
             jax.block_until_ready(self._pending[-1:])  # what came before is not of this trace
-            self._profile.before(self.done + 1)
+            self._profile.begin_trace()
         if source not in self._compiled:
             metrics = self._first_step(source, batch)
         else:

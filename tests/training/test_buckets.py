@@ -189,5 +189,6 @@ def test_without_the_right_to_write_it_is_one_line(kind, tmp_path):
     server.shutdown()
     assert status == 1 and len(error.splitlines()) == 1, error
     assert (
-        f"{kind}://mbjax-test/run" in error and "these credentials have not the right to" in error
+        f"{kind}://mbjax-test/run" in error
+        and "these credentials may not read or write there" in error
     )
