@@ -152,9 +152,8 @@ def _do(path, action: Callable, patience: float = PATIENCE_S):
 def _told(error, url) -> OSError:
     text = f"{type(error).__name__} {one_line(error, 300)}"
     code = str(getattr(error, "code", ""))
-    if code == "403" or any(
-        word in text for word in ("Forbidden", "AccessDenied", "Access Denied")
-    ):
+    denied = any(word in text for word in ("Forbidden", "AccessDenied", "Access Denied"))
+    if denied or code == "403" or isinstance(error, PermissionError):
         return PermissionError(f"{url}: these credentials may not read or write there ({text})")
     if code == "401" or any(word in text for word in ("Unauthorized", "Credentials")):
         return PermissionError(f"{url}: there are not credentials that are accepted ({text})")
