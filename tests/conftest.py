@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -19,6 +20,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, _cache, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+
+# torch's CUDA build imports triton, which ends the process where TensorFlow was loaded before it
+# (TensorFlow 2.21, triton 3.7).
+if importlib.util.find_spec("triton"):
+    import triton  # noqa: F401
 
 import jax
 import numpy as np
