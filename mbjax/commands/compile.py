@@ -51,7 +51,7 @@ def _goodput_arguments(sub):
     )  # fmt: skip
     for name, default, text in (
         ("step-seconds", None, "of a step, as measured: nothing is compiled (else from --scaling)"),
-        ("save-seconds", 0.4, "that training waits for a save (%(default)s, as measured for Full)"),
+        ("save-seconds", 0.5, "that training waits for a save (%(default)s, as measured for Full)"),
         ("written-seconds", 3, "until a save is whole (%(default)s)"),
         ("restart-seconds", 300, "from a failure to the first new step (%(default)s)"),
         ("failure-hours", 50_000, "between failures of one chip (%(default)s)"),
