@@ -9,8 +9,7 @@ import importlib.util
 import logging
 import os
 import pathlib
-
-from etils import epath
+from typing import TYPE_CHECKING
 
 # Read once, when a path of whatever kind is first used.
 os.environ.setdefault("EPATH_USE_TF", "false")
@@ -18,7 +17,12 @@ os.environ.setdefault("EPATH_USE_TF", "false")
 # Scheme: the package that reads and writes it, and the extra that installs that.
 _PACKAGES = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3")}
 
-Place = pathlib.Path | epath.Path
+if TYPE_CHECKING:
+    from etils import epath
+
+    Place = pathlib.Path | epath.Path
+else:
+    Place = pathlib.PurePath  # which both are: epath takes a third of a command's start
 
 
 def is_url(path: str | os.PathLike) -> bool:
@@ -58,6 +62,8 @@ def place(path: str | os.PathLike) -> Place:
     if importlib.util.find_spec(package) is None:
         raise ImportError(f"{text} needs the package {package}: pip install 'mbjax[{extra}]'")
     _prepare(kind)
+    from etils import epath
+
     return epath.Path(text)
 
 
