@@ -99,7 +99,7 @@ def _run(folder, found: Verified) -> None:
     if (folder / METRICS_FILE).exists():
         _attempt(found, str(folder / METRICS_FILE), lambda: _log(folder))
     checkpoints = folder / checkpoint.FOLDER
-    steps = sorted(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
+    steps = checkpoint.steps_in(checkpoints)
     if not steps:
         found.damage.append(f"{checkpoints}: not one checkpoint")
     for step in steps:

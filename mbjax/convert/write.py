@@ -19,7 +19,8 @@ from mbjax.convert import (
     torch_io,
 )
 from mbjax.convert.read import Source
-from mbjax.training.checkpoint import FOLDER, Checkpoints
+from mbjax.storage.places import on_disk
+from mbjax.training.checkpoint import FOLDER, Checkpoints, steps_in
 
 TORCH_ENDINGS = (".bin", ".pth", ".pt")
 
@@ -40,11 +41,11 @@ def to_folder(source: Source, out: str | os.PathLike) -> epath.Path:
     FileExistsError where OUT holds checkpoints already. Returns the checkpoint's folder, which
     appears whole or not at all.
     """
-    out = epath.Path(out).expanduser()
+    out = epath.Path(on_disk(out, "--out"))
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file; --out is a folder")
     # What a killed import left half is no checkpoint; Orbax clears it away.
-    if (out / FOLDER).is_dir() and any(p.name.isdigit() for p in (out / FOLDER).iterdir()):
+    if steps_in(out / FOLDER):
         raise FileExistsError(f"{out} holds checkpoints already; give another folder")
     config = source.meta.get("config") or {}
     clip_norm = config.get("clip_norm", 0.0) or 0.0

@@ -253,6 +253,12 @@ def _absolute(path) -> epath.Path:
     return path if is_url(path) else path.resolve()
 
 
+def steps_in(folder: str | os.PathLike) -> list[int]:
+    """Steps of the checkpoints in a folder, on disk or in a bucket, in order; none where it is not
+    there."""
+    return sorted(int(name) for name in objects.names(folder) if name.isdigit())
+
+
 def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
     """The folder of one checkpoint: `path` itself, or one in the work folder `path`.
 
@@ -262,8 +268,7 @@ def find(path: str | os.PathLike, which: str = "latest") -> epath.Path:
     if (path / "params").exists():
         return _absolute(path)
     folder = path if path.name == FOLDER else path / FOLDER
-    there = folder.iterdir() if folder.is_dir() else ()
-    steps = sorted(int(p.name) for p in there if p.name.isdigit())
+    steps = steps_in(folder)
     if which != "latest" and steps:
         if str(which) not in map(str, steps):
             there = ", ".join(map(str, steps))

@@ -5,7 +5,7 @@ import os
 from mbjax.configuration import RUN_FILE
 from mbjax.storage import hub, local_copy, objects
 from mbjax.storage.places import in_bucket, place
-from mbjax.training.checkpoint import COMMITTED, FOLDER
+from mbjax.training.checkpoint import COMMITTED, FOLDER, steps_in
 
 ALL = "all"
 
@@ -41,8 +41,8 @@ def on_disk(path: str | os.PathLike, which: str = "latest") -> str:
 
 def committed_steps(folder: str | os.PathLike) -> list[int]:
     """Of the checkpoints in a bucket's folder those that were written to their end."""
-    steps = [int(name) for name in objects.names(folder) if name.isdigit()]
-    return [step for step in sorted(steps) if objects.exists(place(folder) / str(step) / COMMITTED)]
+    folder = place(folder)
+    return [step for step in steps_in(folder) if objects.exists(folder / str(step) / COMMITTED)]
 
 
 def _wanted(name, steps):

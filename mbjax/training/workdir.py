@@ -14,7 +14,7 @@ from mbjax.configuration import RUN_FILE
 from mbjax.safe_files import json_files
 from mbjax.storage import objects
 from mbjax.storage.places import Place, in_bucket
-from mbjax.training.checkpoint import FOLDER, read_meta
+from mbjax.training.checkpoint import FOLDER, read_meta, steps_in
 
 CONFIG, DATA = RUN_FILE, "data.json"
 
@@ -87,8 +87,7 @@ def _read(path) -> dict | None:
 
 
 def _config_of_checkpoints(workdir) -> dict | None:
-    steps = [int(name) for name in objects.names(workdir / FOLDER) if name.isdigit()]
-    for step in sorted(steps, reverse=True):
+    for step in reversed(steps_in(workdir / FOLDER)):
         with contextlib.suppress(Exception):  # whatever a damaged one makes Orbax raise
             return read_meta(epath.Path(workdir / FOLDER / str(step))).get("config") or None
     return None

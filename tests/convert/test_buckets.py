@@ -34,7 +34,8 @@ def test_what_is_not_there_is_one_line(bucket, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["quickstart --workdir", "infer --checkpoint tiny --keypoints x --out"]
+    "command",
+    ["quickstart --workdir", "infer --checkpoint tiny --keypoints x --out", "import tiny --out"],
 )
 def test_what_needs_a_disk_says_so(command, capsys):
     assert mbjax.cli.main([*command.split(), "gs://mbjax-test/folder"]) == 1
