@@ -63,9 +63,10 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
     """
     from data_prep.corpus import find_sources, make_options
     from data_prep.shards import NO_ROOM
+    from mbjax.storage.places import on_disk
 
     # Absolute, since parts and staging stand beside OUT, which may be ".".
-    raw, out = pathlib.Path(raw).expanduser(), pathlib.Path(out).expanduser().absolute()
+    raw, out = on_disk(raw, "--raw"), on_disk(out, "--out").absolute()
     options = dict(options or {})
     typed = make_options(corpus, options)
     options = dataclasses.asdict(typed)

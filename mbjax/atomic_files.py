@@ -73,9 +73,9 @@ def _written_before_upload(url):
 def folder_beside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A new folder to fill that becomes `path` when the block ends well, and is gone otherwise.
 
-    Where another process made `path` meanwhile, that one stays.
+    Where another process made `path` meanwhile, that one stays. ValueError for a URL.
     """
-    path = pathlib.Path(path).expanduser()
+    path = on_disk(path, "folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -7,7 +7,6 @@ which stand in the class of the corpus and take TensorFlow Datasets to import.
 import argparse
 import dataclasses
 import os
-import pathlib
 
 from mbjax.commands import examples
 from mbjax.commands.parser import Parser
@@ -66,8 +65,8 @@ def _corpus_parser(name, corpus):
         prog=f"mbjax prepare {name}",
         description=" ".join((corpus.__doc__ or "").split()) + f" Expected in RAW: {corpus.TREE}",
     )
-    parser.add_argument("--raw", type=pathlib.Path, required=True, help="folder of the raw files")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset")
+    parser.add_argument("--raw", required=True, help="folder of the raw files")
+    parser.add_argument("--out", required=True, help="folder of the dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
     parser.add_argument(
         "--beam", metavar="OPTIONS",

@@ -17,17 +17,16 @@ def add(command) -> None:
 
 
 def _push(args):
-    import pathlib
-
     from mbjax.atomic_files import folder_beside
     from mbjax.convert import publish
     from mbjax.convert import read as weights
     from mbjax.storage import hub, temporary
+    from mbjax.storage.places import on_disk
 
     with one_object(args) as found:
         if args.dry_run:
             address, client = hub.Address.of(args.to), None
-            if pathlib.Path(args.dry_run).exists():
+            if on_disk(args.dry_run, "--dry-run").exists():
                 raise FileExistsError(f"--dry-run {args.dry_run} exists already; give a new folder")
         else:
             address, client = hub.ready(args.to)
@@ -35,7 +34,7 @@ def _push(args):
         print(source)
         about = (address.repository, args.license)
         if client is None:
-            with folder_beside(pathlib.Path(args.dry_run)) as folder:
+            with folder_beside(args.dry_run) as folder:
                 publish.write_files(source, folder, *about)
             print(f"wrote {args.dry_run}; nothing was pushed")
             found.update(written=args.dry_run)

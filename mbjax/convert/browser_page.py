@@ -18,6 +18,7 @@ from mbjax.keypoints import layouts
 from mbjax.lifting import stream
 from mbjax.live import page
 from mbjax.pose.skeleton import INDEX, LIMBS, NUM_JOINTS
+from mbjax.storage.places import on_disk
 
 _LAYOUT = "mediapipe33"
 _NETS = ("pose_detection.tflite", "pose_landmark_full.tflite")
@@ -36,8 +37,9 @@ _TAGS = '<script src="drawing.js"></script>\n<script type="module" src="page.js"
 
 
 def check(folder: str | os.PathLike) -> None:
-    """FileExistsError, before any work is done, where `folder` has something in it."""
-    path = pathlib.Path(folder).expanduser()
+    """FileExistsError, before any work is done, where `folder` has something in it; ValueError for
+    a URL."""
+    path = on_disk(folder, "--out")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(f"--out {folder} is there already; the page gets a folder of its own")
 

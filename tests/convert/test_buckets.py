@@ -35,7 +35,14 @@ def test_what_is_not_there_is_one_line(bucket, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["quickstart --workdir", "infer --checkpoint tiny --keypoints x --out", "import tiny --out"],
+    [
+        "quickstart --workdir",
+        "infer --checkpoint tiny --keypoints x --out",
+        "import tiny --out",
+        "export tiny --format web --out",
+        "push tiny hf://a/b --dry-run",
+        "prepare joints --raw raw --out",
+    ],
 )
 def test_what_needs_a_disk_says_so(command, capsys):
     assert mbjax.cli.main([*command.split(), "gs://mbjax-test/folder"]) == 1
