@@ -24,5 +24,6 @@ sudo systemctl stop mbjax 2>/dev/null || true
 sudo systemctl reset-failed mbjax 2>/dev/null || true
 sudo systemd-run --quiet --unit=mbjax --uid="$USER" --working-directory="$HOME/mbjax" \
   --setenv=HOME="$HOME" --setenv=GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+  --setenv=MBJAX_COMPILATION_CACHE=/shared/mbjax-compiled \
   --property=KillSignal=SIGTERM --property=TimeoutStopSec=120 --property=RemainAfterExit=no \
   "$HOME/env/bin/python" -P -m mbjax "$@"

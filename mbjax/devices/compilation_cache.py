@@ -3,6 +3,10 @@
 JAX reads its settings from the environment when it is imported, so a command sets them first, and
 processes it starts have them too. Entries carry versions, options and the program in their keys;
 machines of different instruction sets that share a home have folders of their own.
+
+Of the processes of one run JAX lets the first alone write. On TPUs and GPUs the others read what it
+wrote, where they see its folder (shared storage, or a bucket); on CPUs each has keys of its own,
+and all but the first compile at every start (JAX 0.10.2).
 """
 
 import contextlib
@@ -13,7 +17,7 @@ import platform
 import shutil
 from collections.abc import Callable, MutableMapping
 
-SETTING = "MBJAX_COMPILATION_CACHE"  # a folder, or 'off'
+SETTING = "MBJAX_COMPILATION_CACHE"  # a folder, the URL of one in a bucket, or 'off'
 _MAX_BYTES = 4 << 30  # the least recently used go first
 _FREE_BYTES = 1 << 30  # a fuller disk is left alone
 
@@ -21,7 +25,7 @@ _FREE_BYTES = 1 << 30  # a fuller disk is left alone
 def enable(
     say: Callable[[str], None], environ: MutableMapping[str, str] = os.environ
 ) -> pathlib.Path | None:
-    """Turns the cache on for a JAX that is not imported yet; its folder, or None if it stays off.
+    """Turns the cache on for a JAX that is not imported yet; its folder on disk, if it has one.
 
     Off where MBJAX_COMPILATION_CACHE is 'off' or the folder cannot be used; what the user has set
     for JAX (JAX_COMPILATION_CACHE_DIR) stands. say: gets one line when the folder is made.
@@ -29,12 +33,15 @@ def enable(
     wanted = environ.get(SETTING, "")
     if wanted.lower() in ("off", "0", "no") or "JAX_COMPILATION_CACHE_DIR" in environ:
         return None
+    if "://" in wanted:  # JAX writes there by etils; it has no limit, as it cannot be locked
+        environ["JAX_COMPILATION_CACHE_DIR"] = f"{wanted.rstrip('/')}/{_machine()}"
+        return None
     folder = (pathlib.Path(wanted) if wanted else _cache_home(environ) / "xla") / _machine()
     try:
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Programs that are loaded run: they have to be one's own.
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        # Programs that are loaded run: they have to be one's own, or where one says.
+        if not wanted and hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
             return None
         if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < _FREE_BYTES:
             return None

@@ -29,9 +29,9 @@ def environment(tmp_path, **changes):
     }  # fmt: skip
 
 
-def started(tmp_path):
+def started(tmp_path, **changes):
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW_TO_COMPILE], env=environment(tmp_path), text=True,
+        [sys.executable, "-c", SLOW_TO_COMPILE], env=environment(tmp_path, **changes), text=True,
         stdout=subprocess.PIPE, cwd=pathlib.Path(compilation_cache.__file__).parents[2],
     )  # fmt: skip
 
@@ -85,3 +85,13 @@ def test_processes_share_it_and_a_later_one_finds_it(tmp_path):
     assert int(hits) >= 1
     assert {output[-3] for output in outputs} == {value}
     assert list(tmp_path.rglob("*-cache"))
+
+
+def test_a_bucket_that_all_hosts_of_a_pod_see(google, tmp_path):
+    variables = {**google.variables, "MBJAX_COMPILATION_CACHE": f"{google.url}/compiled"}
+    hits = []
+    for _ in range(2):  # as on two hosts, whose disks share nothing
+        output = started(tmp_path, **variables).communicate(timeout=300)[0]
+        hits.append(int(output.split("\n")[-2]))
+    assert hits[0] == 0 < hits[1]
+    assert not list(tmp_path.iterdir())
