@@ -131,6 +131,43 @@ def frozen(processes, statuses) -> list[int]:
 def run_once(args, told, punisher) -> list[int]:
     """Exit statuses, in the order in which the processes ended; minus the signal where killed."""
     punisher.begin()
+    processes, threads = begin(args)
+    statuses: dict[int, int] = {}
+    passed_on, force_at, stopped_at, forced = 0, float("inf"), float("inf"), False
+    while len(statuses) < len(processes):
+        for number, process in enumerate(processes):
+            if number not in statuses and process.poll() is not None:
+                statuses[number] = process.returncode
+                # After one that was killed the others cannot go on, nor save: a step and a save
+                # take all of them.
+                grace = 0 if process.returncode < 0 and not told else args.grace
+                if process.returncode and not forced:
+                    force_at = min(force_at, time.monotonic() + grace)
+        alive = [process for number, process in enumerate(processes) if number not in statuses]
+        for signal_number in told[passed_on:]:
+            send(alive, signal_number)
+            passed_on += 1
+        punisher.strike(processes, statuses)
+        still = frozen(processes, statuses)
+        stopped_at = min(stopped_at, time.monotonic()) if still else float("inf")
+        alone = still and len(still) == len(alive) < len(processes)  # the others have seen it
+        if alone or time.monotonic() - stopped_at > args.grace:
+            named = ", ".join(map(str, still))
+            since = time.monotonic() - stopped_at
+            print(f"launch: process {named} has not run for {since:.0f} s", flush=True)
+            force_at, stopped_at = 0.0, float("inf")
+        if alive and time.monotonic() > force_at:
+            print("launch: ending those that are left", file=sys.stderr, flush=True)
+            send(alive, signal.SIGKILL)
+            force_at, forced = float("inf"), True
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(timeout=5)
+    return list(statuses.values())
+
+
+def begin(args):
+    """The processes, and the threads that print what they say."""
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -162,35 +199,7 @@ def run_once(args, told, punisher) -> list[int]:
             thread = threading.Thread(target=prefix, args=(number, stream, out), daemon=True)
             thread.start()
             threads.append(thread)
-    statuses: dict[int, int] = {}
-    passed_on, force_at, stopped_at = 0, float("inf"), float("inf")
-    while len(statuses) < len(processes):
-        for number, process in enumerate(processes):
-            if number not in statuses and process.poll() is not None:
-                statuses[number] = process.returncode
-                if process.returncode and force_at == float("inf"):
-                    force_at = time.monotonic() + args.grace
-        alive = [process for number, process in enumerate(processes) if number not in statuses]
-        for signal_number in told[passed_on:]:
-            send(alive, signal_number)
-            passed_on += 1
-        punisher.strike(processes, statuses)
-        still = frozen(processes, statuses)
-        stopped_at = min(stopped_at, time.monotonic()) if still else float("inf")
-        alone = still and len(still) == len(alive) < len(processes)  # the others have seen it
-        if alone or time.monotonic() - stopped_at > args.grace:
-            named = ", ".join(map(str, still))
-            since = time.monotonic() - stopped_at
-            print(f"launch: process {named} has not run for {since:.0f} s", flush=True)
-            force_at, stopped_at = 0.0, float("inf")
-        if alive and time.monotonic() > force_at:
-            print("launch: ending those that are left", file=sys.stderr, flush=True)
-            send(alive, signal.SIGKILL)
-            force_at = float("inf")
-        time.sleep(0.05)
-    for thread in threads:
-        thread.join(timeout=5)
-    return list(statuses.values())
+    return processes, threads
 
 
 def send(processes, signal_number):
