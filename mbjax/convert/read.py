@@ -110,7 +110,7 @@ def read(
         notes = [*source.notes, *pulled.notes]
         return dataclasses.replace(source, where=pulled.where, notes=notes)
     elif in_bucket(path):
-        local = fetched.on_disk(path, which)
+        local = fetched.fetch(path, which)
         source = read(local, num_heads, which, allow, backbone_only, optimizer)
         return dataclasses.replace(source, where=source.where.replace(local, path))
     if which != "latest" and (_is_file(path) or path.endswith(".safetensors")):

@@ -37,7 +37,7 @@ def verify(path: str | os.PathLike) -> Verified:
     """Reads all of `path`: a work folder, a checkpoint's folder, a .bin, .pth, .pt or .safetensors
     file, or a dataset folder; what lies in a bucket is copied for it. FileNotFoundError or
     ValueError where it is none of these."""
-    local = fetched.on_disk(path, fetched.ALL)
+    local = fetched.fetch(path, fetched.ALL)
     found = _verify(local)
     for lines in (found.lines, found.damage):
         lines[:] = [line.replace(local, os.fspath(path)) for line in lines]

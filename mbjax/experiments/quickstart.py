@@ -16,7 +16,8 @@ from mbjax.pictures import skeletons as draw
 from mbjax.storage.places import on_disk
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import loop
-from mbjax.training.run_log import format_time, read_metrics
+from mbjax.training.run_log import read_metrics
+from mbjax.training.time_spent import format_time
 
 _CORPUS = (
     "sample corpus: subject 1 of the CMU Graphics Lab motion capture database,\n"

@@ -10,7 +10,7 @@ from mbjax.training.checkpoint import COMMITTED, FOLDER, steps_in
 ALL = "all"
 
 
-def on_disk(path: str | os.PathLike, which: str = "latest") -> str:
+def fetch(path: str | os.PathLike, which: str = "latest") -> str:
     """A path on disk that holds what a URL names; other paths as they are.
 
     path: of a run, whose newest checkpoint (or step `which`, or ALL) is copied with its config and

@@ -56,7 +56,7 @@ def held(workdir: Place, say=lambda text: None):
 @contextlib.contextmanager
 def _held(workdir, say):
     path = workdir / FILE
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
     mine["id"] = uuid.uuid4().hex
     _refuse_if_alive(path, mine, say)
     _take(path, mine)
@@ -84,8 +84,8 @@ def _refuse_if_alive(path, mine, say):
         return
     if theirs.get("host") == mine["host"]:
         pid = theirs.get("pid")
-        alive = isinstance(pid, int) and pid != mine["pid"] and _started(pid) is not None
-        if alive and _started(pid) == theirs.get("started"):
+        alive = isinstance(pid, int) and pid != mine["pid"] and started(pid) is not None
+        if alive and started(pid) == theirs.get("started"):
             raise _in_use(path, theirs)
         return
     say(
@@ -149,8 +149,9 @@ def _read(path) -> dict | None:
     return found if isinstance(found, dict) else None
 
 
-def _started(pid: int) -> str | None:
-    """What tells a process from a later one of the same pid; None where there is none."""
+def started(pid: int) -> str | None:
+    """What tells a process from a later one of the same pid: clock ticks from the system's start to
+    its own (Linux). None where there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rsplit(b")", 1)[1].split()[19].decode()

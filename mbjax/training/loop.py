@@ -14,7 +14,6 @@ from mbjax.training.run_log import write_line
 from mbjax.training.session import Result, Session
 from mbjax.training.step import prepared
 from mbjax.training.task import Task
-from mbjax.training.time_spent import TimeSpent
 from mbjax.training.watching import Watching
 from mbjax.training.workdir import claim_workdir, make_folder
 
@@ -36,7 +35,6 @@ def run(
 
 
 def _run(config, make_task, workdir, say, stop, watching) -> Result:
-    spent = TimeSpent(watching.began_s)
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     config = config if task.config is None else task.config
@@ -45,12 +43,12 @@ def _run(config, make_task, workdir, say, stop, watching) -> Result:
     make_folder(workdir)
     with lock.held(workdir, say or write_line):
         claim_workdir(workdir, config, task.data_index())
-        return _train(run_of_task, config, workdir, say, stop, (spent, watching))
+        return _train(run_of_task, config, workdir, say, stop, watching)
 
 
-def _train(run_of_task, config, workdir, say, stop, watched) -> Result:
+def _train(run_of_task, config, workdir, say, stop, watching) -> Result:
     task = run_of_task.task
-    session = Session(run_of_task, config, workdir, say, watched=watched)
+    session = Session(run_of_task, config, workdir, say, watching=watching)
     session.restore()
     session.report_start()
     feed = device_batches(

@@ -27,7 +27,7 @@ class Profile:
             raise ValueError(f"--profile {text!r} should read 'steps FIRST..LAST', from step 1")
         return cls(int(found[1]), int(found[2]))
 
-    def begin(self, folder: pathlib.Path, workdir) -> None:
+    def keep_in(self, folder: pathlib.Path, workdir) -> None:
         """folder: where the process' files lie on disk. workdir: as the user calls it."""
         self._folder, self._shown = folder, workdir
 

@@ -56,6 +56,8 @@ class Replay:
 class _Comparison:
     """In the place of the run's log: holds lines against those of the run."""
 
+    folder = None  # nothing is written
+
     def __init__(self, found: Replay, rows: list[dict]):
         self._found = found
         self._rows = {(row["kind"], row["step"]): row for row in rows}
@@ -102,7 +104,7 @@ def replay(
     config: the run's, see `config_of`. ValueError or FileNotFoundError where there is no such
     checkpoint, it is damaged, or the data changed.
     """
-    run = pathlib.Path(fetched.on_disk(run, fetched.ALL)).expanduser()
+    run = pathlib.Path(fetched.fetch(run, fetched.ALL)).expanduser()
     mesh = sharding.make_mesh(config.fsdp)
     task = make_task(config)
     workdir.check_data(run, task.data_index())

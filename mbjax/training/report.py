@@ -6,7 +6,7 @@ import os
 from mbjax.configuration import RUN_FILE, read_run_file
 from mbjax.storage import objects
 from mbjax.storage.places import place
-from mbjax.training.run_log import read_metrics
+from mbjax.training.run_log import format_metrics, read_metrics
 from mbjax.training.time_spent import Account, account
 
 
@@ -39,10 +39,7 @@ class Report:
         }  # fmt: skip
 
     def __str__(self):
-        metrics = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in self.newest.items()
-        )
+        metrics = format_metrics(self.newest)
         lines = [
             f"{self.name}: {self.task}, step {self.step:,}, {self.clips_per_second:,.0f} clips/s",
             f"  {metrics}" if metrics else "  not evaluated",

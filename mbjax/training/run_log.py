@@ -40,11 +40,9 @@ class RunLog:
         self.folder = pathlib.Path(workdir)
         keep_until(self.path, resume_step, unlogged)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  open for the run
-        from tensorboardX import SummaryWriter
-
         # TensorBoard drops what is at this step and later.
         board = os.fspath(workdir / "tensorboard")
-        self._board = SummaryWriter(board, purge_step=resume_step + 1)
+        self._board = _summary_writer()(board, purge_step=resume_step + 1)
 
     def write(self, kind: str, step: int, values: dict) -> None:
         """One line {kind, step, ...values}; numbers also go to TensorBoard as kind/name.
@@ -167,9 +165,9 @@ class Progress:
                 return
             self._spoken = now
             left = (now - self._begun) / max(1, done - self._first) * (self._total - done)
+            remaining = time_spent.format_time(left)
             write_line(
-                f"{self._what}: step {done} of {self._total}, {format_time(left)} left, {note}",
-                sys.stderr,
+                f"{self._what}: step {done} of {self._total}, {remaining} left, {note}", sys.stderr
             )
 
     def say(self, text: str) -> None:
@@ -188,7 +186,20 @@ def write_line(text: str, stream=None) -> None:
     stream.flush()
 
 
-def format_time(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+def format_metrics(metrics: dict) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in metrics.items()
+    )
+
+
+def _summary_writer():
+    """tensorboardX's writer without PyTorch, which it imports wherever it is installed: at each
+    start 1.3 s, for tensors that this project does not give it."""
+    absent = "torch" not in sys.modules and sys.modules.setdefault("torch", None) is None
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if absent:
+            del sys.modules["torch"]
+    return SummaryWriter

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.traverse_util import flatten_dict
 
 from mbjax.devices import sharding
 from mbjax.devices.cluster import EndedTogether
@@ -22,11 +23,11 @@ from mbjax.storage.places import Place
 from mbjax.training.checkpoint import Checkpoints
 from mbjax.training.every import Every
 from mbjax.training.fingerprint import Fingerprints
-from mbjax.training.run_log import Means, Progress, RunLog
+from mbjax.training.run_log import Means, Progress, RunLog, format_metrics
 from mbjax.training.signed_meta import NotFinite
 from mbjax.training.staged import checkpoints_of
 from mbjax.training.step import Prepared
-from mbjax.training.time_spent import TimeSpent, account
+from mbjax.training.time_spent import account
 from mbjax.training.tracker import Tracker
 from mbjax.training.watching import Watching
 
@@ -69,7 +70,7 @@ class Session:
         workdir: Place,
         say: Callable[[str], None] | None,
         checkpoints: Checkpoints | None = None,
-        watched: tuple[TimeSpent, Watching] | None = None,
+        watching: Watching | None = None,
     ):
         self._run, self._config, self._workdir, self._say = run, config, workdir, say
         self._first = jax.process_index() == 0
@@ -91,8 +92,9 @@ class Session:
         self._prints: Fingerprints | None = None  # of the parameters after step _prints_step
         self._prints_step = -1
         self._compiled: set[str] = set()
-        self._spent, self._watching = watched or (TimeSpent(), Watching())
-        self._profile, self._resumed_at = self._watching.profile, 0
+        self._watching = watching or Watching()
+        self._spent, self._profile = self._watching.spent, self._watching.profile
+        self._resumed_at = 0
         self._rate, self._clips, self._clock = 0.0, 0, 0.0
 
     @property
@@ -160,13 +162,15 @@ class Session:
             self._workdir, self.done, active=self._first, unlogged=self._means.step > 0
         )
         self._resumed_at = self.done
-        if isinstance(self.log, RunLog) and self.log.folder and not self.finished:
+        if self.log.folder and not self.finished:
             self._spent.keep_in(self.log.folder, self.done)
             if self._profile:
-                self._profile.begin(self.log.folder, self._workdir)
+                self._profile.keep_in(self.log.folder, self._workdir)
             if self._watching.track:
+                settings = json.loads(self._config.to_json_best_effort())
+                settings = flatten_dict(settings, sep=".")
                 self.log.tracker = Tracker(
-                    self._watching.track, self._workdir, _flat(self._config), self.report
+                    self._watching.track, self._workdir, settings, self.report
                 )
         self._progress.start(self.done)
         self._restart_clock()
@@ -189,9 +193,8 @@ class Session:
     def _account(self):
         """What the run's time was spent on, at its end."""
         self._spent.write(self.done)
-        if self.finished and self.done > self._resumed_at and isinstance(self.log, RunLog):
-            found = self.log.folder and account(self.log.folder)
-            if found:
+        if self.finished and self.done > self._resumed_at and self.log.folder:
+            if found := account(self.log.folder):
                 self.log.write("time", self.done, found.row())
                 self.report(str(found))
 
@@ -343,30 +346,6 @@ class Session:
         self._clock, self._clips = time.monotonic(), 0
 
 
-def _flat(config) -> dict:
-    """{'model.depth': 5, ...}"""
-    return {
-        name: value
-        for key, one in json.loads(config.to_json_best_effort()).items()
-        for name, value in _below(key, one)
-    }
-
-
-def _below(name, value):
-    if isinstance(value, dict):
-        for key, one in value.items():
-            yield from _below(f"{name}.{key}", one)
-    else:
-        yield name, value
-
-
 def layout(mesh) -> str:
     """What sums over a batch depend on: the devices and how they share the work."""
     return f"{sharding.describe(mesh)}; JAX {jax.__version__}"
-
-
-def format_metrics(metrics: dict) -> str:
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in metrics.items()
-    )

@@ -5,7 +5,6 @@ last, so that one without a mark is none; a new start downloads them. One proces
 checkpoint here, so a run of several processes needs gs:// or a disk that they share.
 """
 
-import contextlib
 import pathlib
 import threading
 from collections.abc import Mapping
@@ -101,7 +100,8 @@ class StagedCheckpoints(Checkpoints):
         self._sync()
 
     def close(self) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.callback(temporary.remove, self._staging)
+        try:
             self._join()
             super().close()
+        finally:
+            temporary.remove(self._staging)

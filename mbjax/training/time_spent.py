@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from mbjax.storage import objects
 from mbjax.storage.places import place
+from mbjax.training import lock
 
 FILE = "starts.jsonl"
 # starting: from the process' begin to the first step, but for what is named apart. waiting: for
@@ -116,7 +117,7 @@ class Account:
             if value >= 0.0005 * self.total and kind != "training"
         )
         starts = f" in {self.starts} starts" if self.starts > 1 else ""
-        return f"took {_duration(self.total)}{starts}: training {self.goodput:.1%}" + (
+        return f"took {format_time(self.total)}{starts}: training {self.goodput:.1%}" + (
             f", {named}" if named else ""
         )
 
@@ -178,15 +179,13 @@ def _training_until(lines, step) -> float:
 def age_of_process() -> float:
     """Seconds since this process began; 0 where the system does not tell."""
     try:
-        with open("/proc/self/stat", "rb") as stat, open("/proc/uptime", "rb") as uptime:
-            ticks = int(stat.read().rsplit(b")", 1)[1].split()[19])
-            up = float(uptime.read().split()[0])
+        began = int(lock.started(os.getpid()) or "") / os.sysconf("SC_CLK_TCK")
+        return max(0.0, float(pathlib.Path("/proc/uptime").read_text().split()[0]) - began)
     except (OSError, ValueError, IndexError):
         return 0.0
-    return max(0.0, up - ticks / os.sysconf("SC_CLK_TCK"))
 
 
-def _duration(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     minutes, rest = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

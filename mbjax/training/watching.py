@@ -3,16 +3,16 @@
 import dataclasses
 
 from mbjax.training.profile import Profile
-from mbjax.training.time_spent import age_of_process
+from mbjax.training.time_spent import TimeSpent, age_of_process
 from mbjax.training.tracker import module
 
 
 @dataclasses.dataclass(frozen=True)
 class Watching:
-    """began_s: seconds before the loop's start at which its process began. profile: steps to trace
-    on process 0. track: a name of tracker.NAMES, or ''."""
+    """spent: the clock of this start. profile: steps to trace on process 0. track: a name of
+    tracker.NAMES, or ''."""
 
-    began_s: float = 0.0
+    spent: TimeSpent = dataclasses.field(default_factory=TimeSpent)
     profile: Profile | None = None
     track: str = ""
 
@@ -21,4 +21,5 @@ class Watching:
         """From a command's options; ValueError or ImportError, in one line, before any work."""
         if track:
             module(track)
-        return cls(age_of_process(), Profile.parse(profile) if profile else None, track)
+        steps = Profile.parse(profile) if profile else None
+        return cls(TimeSpent(age_of_process()), steps, track)

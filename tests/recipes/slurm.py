@@ -10,6 +10,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+from tests.recipes.buckets import free_port
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "sinfo", "unshare")
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -88,7 +90,7 @@ def cluster(folder: pathlib.Path) -> Iterator[Slurm]:
     key.chmod(0o600)
     folder.chmod(0o711)  # munged wants its socket where all may pass
     (folder / "state").mkdir()
-    ports = [_free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(3)]
     conf = folder / "slurm.conf"
     conf.write_text(_CONF.format(host=host, folder=folder, ports=ports, first_job=ports[0]))
     variables = {**os.environ, "PATH": _PATH, "SLURM_CONF": str(conf)}
@@ -141,9 +143,3 @@ def _wait_until_up(slurm):
                 return
         time.sleep(0.5)
     raise AssertionError(f"the nodes did not come up\n{slurm.logs()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]

@@ -37,7 +37,7 @@ def alone(tmp_path_factory):
 
 
 def arrays(workdir):
-    _, found = checkpoint.read(fetched.on_disk(workdir), checkpoint.ARRAYS)
+    _, found = checkpoint.read(fetched.fetch(workdir), checkpoint.ARRAYS)
     return checkpoint.leaves(found)
 
 
@@ -93,7 +93,7 @@ def test_one_run_a_folder(bucket, monkeypatch):
         assert mine["pid"] == os.getpid()
     assert not objects.exists(workdir / lock.FILE)
 
-    parent = {**mine, "pid": os.getppid(), "started": lock._started(os.getppid()), "id": "theirs"}
+    parent = {**mine, "pid": os.getppid(), "started": lock.started(os.getppid()), "id": "theirs"}
     objects.write(workdir / lock.FILE, json.dumps(parent).encode())
     with pytest.raises(lock.FolderInUse, match=f"work folder {workdir} is in use by process"):
         with lock.held(workdir):
@@ -138,7 +138,7 @@ def test_kills_while_it_saves_lose_no_checkpoint(bucket, alone, tmp_path):
         run.processes[0].join()
         assert not kept or max(steps(workdir)) >= max(kept), f"kill {kill}"
         for step in steps(workdir):  # whatever is taken for whole can be read
-            checkpoint.read(fetched.on_disk(workdir, str(step)), checkpoint.ARRAYS)
+            checkpoint.read(fetched.fetch(workdir, str(step)), checkpoint.ARRAYS)
     run = processes.Run(
         1, 1, processes.small_run, workdir, *RUN, log=tmp_path / "log",
         variables=bucket.variables,

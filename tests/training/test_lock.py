@@ -20,7 +20,7 @@ def test_a_folder_in_use_is_refused_and_is_free_afterwards(tmp_path):
     with lock.held(tmp_path):
         theirs = json.loads((tmp_path / lock.FILE).read_text())
         # As another process would be: this one's parent, which is alive.
-        theirs["pid"], theirs["started"] = os.getppid(), lock._started(os.getppid())
+        theirs["pid"], theirs["started"] = os.getppid(), lock.started(os.getppid())
         (tmp_path / lock.FILE).write_text(json.dumps(theirs))
         with (
             pytest.raises(lock.FolderInUse, match=f"in use by process {os.getppid()} on "),
