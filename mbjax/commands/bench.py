@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-import pathlib
 
 from mbjax.commands.output import json_argument, say, silent
 from mbjax.commands.parser import config_arguments, positive_int
 from mbjax.remarks import remark
+from mbjax.storage.places import on_disk
 
 
 def add(command) -> None:
@@ -22,7 +22,7 @@ def add(command) -> None:
         help="time forward pass and training step beside the PyTorch twin's, in turn",
     )
     sub.add_argument(
-        "--sweep", metavar="FILE", type=pathlib.Path,
+        "--sweep", metavar="FILE",
         help="all forms of attention, in float32 and bfloat16: agreement with the CPU, then beside"
         " the PyTorch twin at --batch-sizes; rows of JSON",
     )  # fmt: skip
@@ -135,7 +135,8 @@ def _sweep(args, config, tell):
     from mbjax.speed import sweep
 
     network, frames = _twins(args, config, "--sweep")
-    return sweep.run(network, frames, args.batch_sizes, args.steps, args.sweep, tell)
+    file = on_disk(args.sweep, "--sweep")
+    return sweep.run(network, frames, args.batch_sizes, args.steps, file, tell)
 
 
 def _bench_body(args):

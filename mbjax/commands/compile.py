@@ -16,7 +16,7 @@ def add(command) -> None:
         _compile,
         "compile the training step for a TPU pod that is not here, and see it fit",
     )
-    config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny", required=True)
+    config_arguments(sub, "pretrain:mb, pose3d:finetune, action:ntu60_xsub ...", required=True)
     sub.add_argument("--topology", help="chips and shape, such as v5e:16x16")
     sub.add_argument(
         "--batch-size",

@@ -13,21 +13,21 @@ from mbjax.data.detector_noise import DetectionNoise
 from mbjax.data.feed import ClipLoader
 from mbjax.data.plan import Source
 from mbjax.data.records import RecordReader
+from mbjax.speed import made_up as made_up_tasks
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training.task import Task, TrainSource
 
 _SAMPLE = {"3d": "sample:motion3d", "2d": "sample:detected2d"}
-# Long enough for any timing.
-_STEPS = 1_000_000
+_STEPS = made_up_tasks.COUNT  # long enough for any timing
 
 
 class OneSource:
     """The training step's source: name, the loss, and the batches it takes.
 
-    Pretraining needs no dataset; other tasks read those that their config names. name: '' for the
-    first 3D source of pretraining that has a folder (else the first 3D one), and the first of
-    another task's. frames: clip length, for pretraining. made_up: pretraining's clips are zeros
-    and no dataset is read; otherwise a source without a folder reads the sample corpus.
+    name: '' for the first 3D source of pretraining that has a folder (else the first 3D one), and
+    the first of another task's. frames: clip length, of pretraining and of what is made up.
+    made_up: clips are zeros and no dataset is read; otherwise pretraining's source without a folder
+    reads the sample corpus, and other tasks what their config names.
     ValueError for a name that the config does not have.
     """
 
@@ -36,6 +36,9 @@ class OneSource:
         task_name = config.get("task", "pretrain")
         if task_name == "pretrain":
             self._task, self.name, self.folder = _pretraining(config, name, frames, made_up)
+        elif made_up:
+            self._task, self.name = made_up_tasks.task(config, name, frames)
+            self.folder = made_up_tasks.NOWHERE
         else:
             self._task = tasks.find(task_name).make_task(config)
             self.name = name or next(iter(self._task.sources))
@@ -79,21 +82,6 @@ def clips_and_frames(batch) -> tuple[int, int]:
     return math.prod(leading), frames
 
 
-class _Zeros:
-    """As many records of a clip that stands still as anyone may ask for."""
-
-    directory = "made up"
-
-    def __init__(self, field, shape):
-        self._record = {field: np.zeros(shape, np.float32)}
-
-    def __len__(self):
-        return _STEPS
-
-    def __getitem__(self, index):
-        return self._record
-
-
 def _pretraining(config, name, frames, made_up):
     kinds = {each: source.kind for each, source in config.sources.items()}
     three = [each for each, kind in kinds.items() if kind == "3d"]
@@ -105,10 +93,10 @@ def _pretraining(config, name, frames, made_up):
     kind = kinds[name]
     field, loss = {"3d": ("pose", pretrain.loss_3d), "2d": ("keypoints", pretrain.loss_2d)}[kind]
     if made_up:
-        reader = _Zeros(field, (frames, config.model.num_joints, 3))
+        loader = made_up_tasks.Zeros({field: (frames, config.model.num_joints, 3)})
     else:
         reader = RecordReader(config.sources[name].dir or _SAMPLE[kind], "train")
-    loader = ClipLoader(reader, [field], frames)
+        loader = ClipLoader(reader, [field], frames)
     noise = DetectionNoise.load(config.noise_table or None)
     loss = functools.partial(loss, config, config.sources[name], noise)
     source = TrainSource(Source(name, len(loader), config.batch_size), loader, loss)

@@ -9,14 +9,18 @@ import errno
 import functools
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Callable
 
 from mbjax.remarks import one_line
-from mbjax.storage.places import Place, in_bucket, place, scheme
+from mbjax.storage.places import Place, in_bucket, place, say_away, scheme
 
 # How long a network may be away before an operation fails.
 PATIENCE_S = 120.0
+
+
+_answered: set[str] = set()  # schemes of which an operation succeeded
 
 
 class BucketError(OSError):
@@ -133,10 +137,18 @@ def _system(kind):
 def _do(path, action: Callable, patience: float = PATIENCE_S):
     """action(file system, URL), again and again while a bucket does not answer."""
     url = _url(path)
+    kind = scheme(place(path))
     deadline, pause = time.monotonic() + patience, 1.0
+    # The libraries look for credentials and try for most of a minute without a word.
+    waiting = threading.Timer(10.0, say_away, (kind, patience))
+    waiting.daemon = True
+    if kind not in _answered:
+        waiting.start()
     while True:
         try:
-            return action(_system(scheme(place(path))), url)
+            result = action(_system(kind), url)
+            _answered.add(kind)
+            return result
         except FileNotFoundError:
             raise FileNotFoundError(errno.ENOENT, "there is not such an object", url) from None
         except FileExistsError:
@@ -145,6 +157,9 @@ def _do(path, action: Callable, patience: float = PATIENCE_S):
             told = _told(error, url)
             if not isinstance(told, BucketError) or time.monotonic() > deadline:
                 raise told from error
+            say_away(kind, patience)
+        finally:
+            waiting.cancel()
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
 

@@ -7,9 +7,13 @@ TensorFlow is installed, which would be imported for it.
 import functools
 import importlib.util
 import logging
+import math
 import os
 import pathlib
+import time
 from typing import TYPE_CHECKING
+
+from mbjax.remarks import remark
 
 # Read once, when a path of whatever kind is first used.
 os.environ.setdefault("EPATH_USE_TF", "false")
@@ -72,6 +76,17 @@ def on_disk(path: str | os.PathLike, what: str) -> pathlib.Path:
     if is_url(path):
         raise ValueError(f"{what} {os.fspath(path)} is a URL; give a folder on disk")
     return pathlib.Path(path).expanduser()
+
+
+def say_away(kind: str, seconds: float) -> None:
+    """Remarks that a service does not answer and is asked again for so long; once in that time."""
+    now = time.monotonic()
+    if now > _said_away.get(kind, -math.inf) + seconds:
+        _said_away[kind] = now
+        remark(f"{kind}:// does not answer; trying again for up to {seconds:.0f} s")
+
+
+_said_away: dict[str, float] = {}
 
 
 @functools.cache

@@ -40,16 +40,22 @@ def make_task(config) -> Task:
         "train", len(loader), config.batch_size, own_steps_per_epoch=config.steps_per_epoch
     )
     source = TrainSource(rows, loader, functools.partial(loss, config, weights_K))
-    head = ActionHeadConfig(len(data.classes), config.head.hidden, config.head.dropout)
+    evaluation = Evaluation(config, data.test) if data.test else None
+    return bare_task(config, {"train": source}, len(data.classes), evaluation)
+
+
+def bare_task(config, sources, classes: int, evaluation=None) -> Task:
+    """The task on sources that are made already."""
+    head = ActionHeadConfig(classes, config.head.hidden, config.head.dropout)
     network = Network(DSTformerConfig(**config.model), "action", head)
     return Task(
         name="action",
         make_model=network.make,
-        sources={"train": source},
+        sources=sources,
         optimizer=functools.partial(initial_weights.optimizer_for_net_with_head, config),
         describe=network.meta(),
-        evaluate=Evaluation(config, data.test) if data.test else None,
-        best="top_1" if data.test else None,
+        evaluate=evaluation,
+        best="top_1" if evaluation else None,
         best_mode="max",
         initial=initial_weights.initial_weights(config, ("backbone",)),
         trainable=initial_weights.named_subtrees(config.partial_train),

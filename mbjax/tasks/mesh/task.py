@@ -50,14 +50,20 @@ def make_task(config) -> Task:
         sources[name] = TrainSource(rows, loader, loss)
     check_given(sources, corpus="pw3d", dataset="mesh_pw3d")
     evaluation = Evaluation(config, network, body)
+    return bare_task(config, sources, body, evaluation if len(evaluation) else None)
+
+
+def bare_task(config, sources, body: smpl.Smpl, evaluation=None) -> Task:
+    """The task on sources that are made already."""
+    network = _network(config)
     return Task(
         name="mesh",
         make_model=lambda rngs: _with_mean(network.make(rngs), body),
         sources=sources,
         optimizer=lambda plan: optimizer_for_net_with_head(config, plan),
         describe=network.meta(),
-        evaluate=evaluation if len(evaluation) else None,
-        best="mpjpe" if len(evaluation) else None,
+        evaluate=evaluation,
+        best="mpjpe" if evaluation else None,
         initial=initial_weights(config, under=("backbone",)),
         trainable=named_subtrees(config.partial_train),
     )

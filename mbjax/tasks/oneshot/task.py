@@ -53,12 +53,17 @@ def make_task(config) -> Task:
         per_class=config.per_class,
     )
     source = TrainSource(rows, loader, functools.partial(loss, config))
+    return bare_task(config, {"train": source}, episodes)
+
+
+def bare_task(config, sources, episodes=None) -> Task:
+    """The task on sources that are made already."""
     head = EmbedHeadConfig(config.head.hidden, config.head.dropout)
     network = Network(DSTformerConfig(**config.model), "embed", head)
     return Task(
         name="oneshot",
         make_model=network.make,
-        sources={"train": source},
+        sources=sources,
         optimizer=functools.partial(initial_weights.optimizer_for_net_with_head, config),
         describe=network.meta(),
         evaluate=episodes,

@@ -55,6 +55,12 @@ def make_task(config) -> Task:
     if config.init:
         read_init(config.init, network)  # now, before anything is written
     evaluation = open_evaluation(config, network.maxlen) if config.evaluation.dir else None
+    return bare_task(config, sources, evaluation)
+
+
+def bare_task(config, sources, evaluation=None) -> Task:
+    """The task on sources that are made already."""
+    network = DSTformerConfig(**config.model)
     trainable = _trainable(config, network)
     return Task(
         name="pose3d",
