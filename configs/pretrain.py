@@ -108,6 +108,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
     config.loss = common.pose_loss()
     common.ramp(config)
     common.adamw(config, learning_rate=5e-4)
+    config.optimizer = "adamw"  # or 'muon', of matrices (NAdamW of the rest)
     common.run(config, log_every="50 steps", keep=3)
 
     # Held-out 3D motion; without a folder there is no evaluation.

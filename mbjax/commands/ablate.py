@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from mbjax.commands.output import json_argument, one_object, say
-from mbjax.experiments.ablation_suites import SUITES, Corpora
+from mbjax.experiments.ablation_suites import RECIPES, SUITES, Corpora
 
 
 def add(command) -> None:
@@ -24,6 +24,17 @@ def add(command) -> None:
         sub.add_argument(f"--{field.name}", default="", metavar="DIR", help="a prepared corpus")
     json_argument(sub)
 
+    sub = command("recipes", _recipes, "what each change of pretraining's recipe brings")
+    sub.add_argument(
+        "--motion", required=True, metavar="DIR",
+        help="prepared 3D motion: split train trains, split test measures",
+    )  # fmt: skip
+    sub.add_argument("--budget", type=int, required=True, help="steps of each run")
+    sub.add_argument("--workdir", default="recipes", help="folder (%(default)s)")
+    sub.add_argument("--seeds", type=int, default=1, help="runs of each arm (%(default)s)")
+    sub.add_argument("--arms", default="", help="only these, by semicolons: " + "; ".join(RECIPES))
+    json_argument(sub)
+
 
 def _ablate(args):
     from mbjax.experiments import ablation
@@ -40,3 +51,13 @@ def _ablate(args):
         )  # fmt: skip
         print((workdir.expanduser() / "table.md").read_text())
         print(f"in {workdir}/: table.md, table.csv, table.json, plot.png")
+
+
+def _recipes(args):
+    from mbjax.experiments import recipes
+
+    arms = tuple(arm.strip() for arm in args.arms.split(";") if arm.strip())
+    workdir = pathlib.Path(args.workdir)
+    with one_object(args) as found:
+        found["rows"] = recipes.run(args.motion, args.budget, workdir, args.seeds, arms, say)
+        print((workdir.expanduser() / "table.md").read_text())

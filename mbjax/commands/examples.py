@@ -52,6 +52,10 @@ _EXAMPLES = {
         "predict-action runs/action keypoints.json",
         "predict-action runs/action keypoints.json --window 81",
     ),
+    "recipes": (
+        "recipes --motion data/people --budget 600 --seeds 3",
+        "recipes --motion data/people --budget 600 --arms 'release; near' --workdir runs/recipes",
+    ),
     "ablate": (
         "ablate pretraining --budget 300",
         "ablate architecture --budget 300 --workdir runs/ablation --json",

@@ -1,4 +1,4 @@
-"""The suites of `mbjax ablate`: which arms the paper compares, and the configs of an arm."""
+"""The arms of `mbjax ablate` (what the paper compares) and `mbjax recipes`, and their configs."""
 
 import dataclasses
 import statistics
@@ -102,6 +102,35 @@ SUITES = {
         pretrained_too=True,
     ),
 }  # fmt: skip
+
+
+# Changes of the release's recipe of pretraining, each alone, then those of the modern one together.
+_SCHEDULE = {"learning_rate": 1e-3, "rate_decay_per_epoch": 1.0, "cosine": True, "clip_norm": 1.0,
+             "warmup_steps": 100}  # fmt: skip
+_RAMP = {"ramp_begin": 0.4, "ramp_end": 0.6}
+_CHANGES: dict[str, dict] = {
+    "release": {},
+    "no noise": {"noise": False},
+    "no masks": {"mask_joints": 0.0, "mask_frames": 0.0},
+    "clean": {"noise": False, "mask_joints": 0.0, "mask_frames": 0.0},
+    "near": {"augment.near": 2.5, "augment.far": 15.0},
+    "yaw": {"augment.yaw": 180.0},
+    "pitch": {"augment.pitch": 25.0},
+    "bones": {"augment.bone_std": 0.08},
+    "scale": {"augment.scale_low": 0.5, "augment.scale_high": 1.0},
+    "schedule": _SCHEDULE,
+    "ramp": _RAMP,
+    "muon": {"optimizer": "muon"},
+}
+RECIPES: dict[str, dict] = {
+    **_CHANGES,
+    "modern": {
+        name: value
+        for arm in ("near", "yaw", "pitch", "bones", "scale", "schedule", "ramp")
+        for name, value in _CHANGES[arm].items()
+    },
+}
+RECIPES["modern, muon"] = {**RECIPES["modern"], "optimizer": "muon"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,7 @@ def loss_weights(config, progress) -> dict:
 
 
 def release_optimizer(config, plan, trainable=None):
-    """AdamW as the config says: (transformation, schedule).
+    """AdamW or Muon as the config says: (transformation, schedule).
 
     trainable: as in `Task`; the other parameters are neither updated nor decayed.
     """
@@ -64,6 +64,11 @@ def release_optimizer(config, plan, trainable=None):
         config.warmup_steps,
         plan.total_steps if config.cosine else 0,
     )
+    name = config.get("optimizer", "adamw")
+    if name not in ("adamw", "muon") or name == "muon" and trainable is not None:
+        raise ValueError(f"optimizer is {name!r}; it must be adamw, or muon where all train")
+    if name == "muon":
+        return optimizer.muon(schedule, config.weight_decay, config.clip_norm), schedule
     if trainable is None:
         return optimizer.adamw(schedule, config.weight_decay, config.clip_norm), schedule
 

@@ -1,4 +1,4 @@
-"""AdamW as the release trains it: decay on every parameter, the rate times 0.99 per epoch."""
+"""AdamW as the release trains it (all decay, the rate times 0.99 per epoch), and Muon."""
 
 from collections.abc import Callable, Mapping
 
@@ -51,6 +51,20 @@ def adamw(
         optax.scale_by_learning_rate(schedule),
     ]
     return optax.chain(*chain)
+
+
+def muon(
+    schedule: optax.Schedule, weight_decay: float, clip_norm: float = 0.0
+) -> optax.GradientTransformation:
+    """Muon (Jordan et al., 2024) for matrices, NAdamW for the other parameters, by one rate.
+
+    Updates of matrices are scaled to a root mean square of 0.2, that of AdamW's usual ones, so that
+    rates and decay mean the same for both (Liu et al., Muon is scalable for LLM training, 2025).
+    """
+    both = optax.contrib.muon(
+        schedule, weight_decay=weight_decay, adam_weight_decay=weight_decay, consistent_rms=0.2
+    )
+    return optax.chain(optax.clip_by_global_norm(clip_norm), both) if clip_norm else both
 
 
 def adamw_in_groups(

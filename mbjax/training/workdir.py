@@ -122,8 +122,10 @@ def _data_changes(old, new) -> list[str]:
 
 
 def _compare(workdir, theirs, mine):
-    if "task" in mine:  # which a pretraining run begun by an older version does not state
-        theirs = {"task": "pretrain", **theirs}
+    # What runs of pretraining that an older version began do not state.
+    for name, value in (("task", "pretrain"), ("optimizer", "adamw")):
+        if name in mine:
+            theirs = {name: value, **theirs}
     changes = _differences(theirs, mine)
     if changes:
         raise ValueError(

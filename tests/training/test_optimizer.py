@@ -77,3 +77,22 @@ def test_groups_have_their_own_rates_and_the_frozen_stay():
     np.testing.assert_allclose(updates["backbone"]["w"], -1e-4 * 1.01, rtol=1e-5)
     np.testing.assert_allclose(updates["head"], -1e-3 * 1.01, rtol=1e-5)
     np.testing.assert_array_equal(updates["backbone"]["head"], 0.0)
+
+
+def test_muon_turns_matrices_and_leaves_the_rest_to_nadamw():
+    params = {"kernel": jnp.zeros((8, 4)), "bias": jnp.ones(4)}
+    tx = optimizer.muon(lambda _: 1e-2, weight_decay=0.1)
+    gradient = {"kernel": jax.random.normal(jax.random.key(0), (8, 4)), "bias": jnp.full(4, 0.5)}
+    updates, _ = tx.update(gradient, tx.init(params), params)
+    nadamw = optax.nadamw(1e-2, weight_decay=0.1)
+    rest = {"bias": params["bias"]}
+    expected, _ = nadamw.update({"bias": gradient["bias"]}, nadamw.init(rest), rest)
+    np.testing.assert_allclose(updates["bias"], expected["bias"], rtol=1e-5)
+    # Newton and Schulz's five steps bring singular values near to one, between 0.7 and 1.2.
+    singular = np.linalg.svd(updates["kernel"], compute_uv=False) / 1e-2
+    assert singular.max() / singular.min() < 1.2 / 0.7
+    # Of a matrix with all singular values one, the longer side's root scales to 0.2.
+    rms = np.sqrt(np.mean(np.square(updates["kernel"]))) / 1e-2
+    assert 0.7 * 0.2 < rms < 1.2 * 0.2
+    scaled, _ = tx.update({**gradient, "kernel": 7 * gradient["kernel"]}, tx.init(params), params)
+    np.testing.assert_allclose(scaled["kernel"], updates["kernel"], rtol=1e-4, atol=1e-8)
