@@ -110,18 +110,24 @@ def add(command) -> None:
         help="beside the data (mp4, needs pip install 'mbjax[video]'); with any but none also "
         "motion.html",
     )  # fmt: skip
+    sub.add_argument(
+        "--video-in-page", action="store_true",
+        help="motion.html shows the video under the keypoints (some 8 MB a minute)",
+    )  # fmt: skip
     json_argument(sub)
 
 
 @dataclasses.dataclass
 class _Pictures:
-    """What is to be drawn. problem: why not all of it can be, in one line, reported at the end.
+    """What is to be drawn. in_page: the video on motion.html too. problem: why not all of it can
+    be, in one line, reported at the end.
 
     failed: whether that is the user's to put right: then the exit status says so.
     """
 
     kind: str
     video: object = None
+    in_page: bool = False
     problem: str | None = None
     failed: bool = False
 
@@ -244,6 +250,9 @@ def _describe(motion, in_world, frames, found):
 def _open_video(args):
     """Opens --video at once; what is wrong with it is said when the motion has been written."""
     pictures = _Pictures(args.picture or "mp4")
+    if args.video_in_page and (args.video is None or pictures.kind == "none"):
+        raise ValueError("--video-in-page needs --video FILE, and a --picture other than none")
+    pictures.in_page = args.video_in_page
     if args.video is None:
         return pictures
     if pictures.kind != "mp4" and args.keypoints is not None:
@@ -291,7 +300,7 @@ def _draw(pictures, motion, folder, found, asked):
     from mbjax.motion import earlier_run
     from mbjax.pictures import of_motion
 
-    page = of_motion.page(motion, folder, video=pictures.video)
+    page = of_motion.page(motion, folder, pictures.video, pictures.in_page)
     earlier_run.also(folder, page.name)
     wrote(page, found)
     try:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import re
 import textwrap
 
@@ -53,6 +54,9 @@ class Parser(argparse.ArgumentParser):
         name = argument.partition("=")[0]
         near = difflib.get_close_matches(name, self._option_string_actions, n=1)
         more = f"; did you mean {near[0]}?" if near else ""
+        files = [name for name in ("--video", "--keypoints") if name in self._option_string_actions]
+        if not near and files and os.path.exists(argument):
+            more = f"; a file is given by {' or '.join(files)}"
         self.error(f"unknown argument {argument!r}{more} ({self.prog} --help)")
 
 

@@ -14,6 +14,7 @@ def drawing() -> str:
     limbs = json.dumps([list(limb) for limb in LIMBS])
     return (
         _file("live_drawing.js")
+        .replace("__CANVAS__", _file("canvas.js"))
         .replace("__LIMBS__", limbs)
         .replace("__JOINTS__", json.dumps(list(JOINTS)))
     )

@@ -4,6 +4,7 @@ Shapes in names: T frames, J joints.
 """
 
 import pathlib
+import tempfile
 
 import numpy as np
 
@@ -13,13 +14,27 @@ from mbjax.pictures import scene, web_page
 from mbjax.pose.skeleton import root_relative
 
 
-def page(motion: Motion, folder: pathlib.Path, video=None) -> pathlib.Path:
-    """motion.html, of all persons; with a video, of all its frames."""
+def page(motion: Motion, folder: pathlib.Path, video=None, with_video=False) -> pathlib.Path:
+    """motion.html, of all persons; with a video, of all its frames, and if asked with its pictures.
+
+    ImportError where these are asked for and PyAV is not there.
+    """
     path = folder / "motion.html"
     title = pathlib.PurePath(motion.source).name
     whole = scene.of_motion(motion, video.frames if video else None)
-    web_page.write(whole, path, motion.fps or DEFAULT_FPS, title)
+    fps = motion.fps or DEFAULT_FPS
+    film = _film(whole, fps, video) if video and with_video else None
+    web_page.write(whole, path, fps, title, film)
     return path
+
+
+def _film(whole, fps, video):
+    from mbjax.pictures import video as movies
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "film.mp4"
+        movies.small(whole, path, fps, video)
+        return web_page.Film(path.read_bytes(), video.size)
 
 
 def draw(motion: Motion, folder: pathlib.Path, kind: str, video) -> tuple[pathlib.Path, int]:

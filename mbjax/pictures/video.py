@@ -16,7 +16,7 @@ from mbjax.pictures.scene import Scene
 from mbjax.pose.skeleton import JOINTS, LIMBS
 
 # Rows of the picture: small enough that two cores encode it faster than it plays.
-_HEIGHT = 540
+_HEIGHT, _SMALL_HEIGHT = 540, 360
 _LEFT, _RIGHT, _TRUNK_ON_VIDEO, _TRUNK = (31, 119, 180), (214, 39, 40), (255, 214, 64), (50, 50, 50)
 _PAPER, _GRID, _DARK = (250, 250, 250), (218, 221, 227), (40, 42, 48)
 # The 3D camera: turned and raised by these angles, in radians.
@@ -50,12 +50,28 @@ def side_by_side(scene: Scene, path: str | os.PathLike, fps: float, video: Video
     return missing
 
 
+def small(scene: Scene, path: str | os.PathLike, fps: float, video: Video) -> None:
+    """Writes an MP4 of a scene's frames of a video, 360 rows high, for a page to jump about in."""
+    width, height = video.size
+    size = (max(2, round(width * _SMALL_HEIGHT / height / 2) * 2), _SMALL_HEIGHT)
+
+    def pictures():
+        newest = Image.new("RGB", size, _DARK)
+        for picture in _pictures(scene.frames_F, video, size):
+            newest = picture or newest
+            yield newest
+
+    write(pictures(), path, fps, size, {"preset": "medium", "crf": "28", "g": "12"})
+
+
 def write(
-    pictures: Iterable[Image.Image], path: str | os.PathLike, fps: float, size: tuple[int, int]
-) -> None:
+    pictures: Iterable[Image.Image], path: str | os.PathLike, fps: float, size: tuple[int, int],
+    options: dict[str, str] | None = None,
+) -> None:  # fmt: skip
     """An MP4 (H.264) of RGB pictures of one size (width, height), both even.
 
-    The file is written beside its place and moved there when whole. ImportError without PyAV.
+    options: of the encoder x264. The file is written beside its place and moved there when whole.
+    ImportError without PyAV.
     """
     av = import_av()
     rate = fractions.Fraction(fps).limit_denominator(1001)
@@ -66,7 +82,7 @@ def write(
         ):
             stream = container.add_stream("libx264", rate=rate)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            stream.options = {"preset": "superfast", "crf": "21"}
+            stream.options = options or {"preset": "superfast", "crf": "21"}
             stream.thread_type = "AUTO"
             for picture in pictures:
                 for packet in stream.encode(av.VideoFrame.from_image(picture)):

@@ -1,6 +1,6 @@
 """One HTML page that plays and turns a motion in a browser, without a network.
 
-Shapes in names: F frames, M persons, J joints. The page itself is mbjax/pages/motion.html.
+Shapes in names: F frames, M persons, J joints. The page itself is pages/motion.html.
 """
 
 import base64
@@ -8,6 +8,7 @@ import html
 import importlib.resources
 import json
 import os
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +22,21 @@ _STEPS = 32767
 _ABSENT = -32768
 
 
-def write(scene: Scene, path: str | os.PathLike, fps: float, title: str) -> None:
-    """The page with a scene in it: about 230 bytes per person and frame, and 10 KB."""
+class Film(NamedTuple):
+    """The video of a scene: the bytes of an MP4 of its frames, and the size of its pictures, in the
+    keypoints' pixels."""
+
+    mp4: bytes
+    size: tuple[int, int]
+
+
+def write(
+    scene: Scene, path: str | os.PathLike, fps: float, title: str, film: Film | None = None
+) -> None:
+    """The page with a scene in it: about 230 bytes per person and frame, and 10 KB.
+
+    film: shown under the keypoints; it makes the page a third larger than itself.
+    """
     centre_3, radius = scene.bounds()
     steps = np.round((scene.pose_FxMxJx3 - centre_3) / radius * _STEPS)
     whole = np.where(np.isfinite(steps), np.clip(steps, -_STEPS, _STEPS), _ABSENT)
@@ -41,9 +55,14 @@ def write(scene: Scene, path: str | os.PathLike, fps: float, title: str) -> None
         "pose": _base64((whole * [1, -1, -1]).clip(_ABSENT, _STEPS).astype("<i2")),
         "guessed": _base64(scene.guessed_FxM.astype("u1")),
     }
-    data |= _picture(scene)
-    template = importlib.resources.files("mbjax.pictures").joinpath("pages/motion.html")
-    page = template.read_text(encoding="utf-8")
+    data |= _picture(scene, film.size if film else None)
+    if film:
+        data["film"] = base64.b64encode(film.mp4).decode("ascii")
+    pages = importlib.resources.files("mbjax.pictures").joinpath("pages")
+    page, canvas = (
+        pages.joinpath(name).read_text(encoding="utf-8") for name in ("motion.html", "canvas.js")
+    )
+    page = page.replace("__CANVAS__", canvas)
     # A title must not end the script that it stands in.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     page = page.replace("__TITLE__", html.escape(title)).replace("__DATA__", text)
@@ -51,12 +70,14 @@ def write(scene: Scene, path: str | os.PathLike, fps: float, title: str) -> None
         beside.write_text(page, encoding="utf-8")
 
 
-def _picture(scene):
-    """The keypoints that were seen, about the middle of all: whole numbers of `steps` to half the
-    longer side.
+def _picture(scene, size):
+    """The keypoints that were seen, about the middle of all or of pictures of a size: whole numbers
+    of `steps` to half the longer side.
     """
     xy, seen_FxMxJ = scene.keypoints_FxMxJx3[..., :2], scene.keypoints_FxMxJx3[..., 2] > 0
-    if not seen_FxMxJ.any():
+    if size:
+        low_2, high_2 = np.zeros(2), np.array(size, float)
+    elif not seen_FxMxJ.any():
         low_2, high_2 = np.zeros(2), np.ones(2)
     else:
         # Without the few that lie far off, which would make the rest small.

@@ -161,3 +161,16 @@ def test_a_body_is_fitted_to_what_was_lifted(tmp_path, infer, monkeypatch):
     monkeypatch.setattr(infer_body, "_AT_MOST_OBJ", 19)
     status, _, errors, files = infer("--body", "synthetic", "--obj")
     assert status == 1 and "19 at most; here are 20" in errors and not (files & {"smpl.npz", "obj"})
+
+
+def test_a_file_without_its_option_is_told_which(tmp_path, capsys):
+    (tmp_path / "dance.mp4").write_bytes(b"")
+    with pytest.raises(SystemExit, match="2"):
+        main(["infer", "--checkpoint", "tiny", str(tmp_path / "dance.mp4")])
+    assert "a file is given by --video or --keypoints" in capsys.readouterr().err
+
+
+def test_the_video_in_the_page_needs_a_video(capsys):
+    words = ["infer", "--checkpoint", "tiny", "--keypoints", "a.json", "--video-in-page"]
+    assert main(words) == 1
+    assert "--video-in-page needs --video FILE" in capsys.readouterr().err

@@ -124,7 +124,7 @@ def test_people_of_a_crowd_are_linked_as_people_of_a_few_are(monkeypatch, seed):
 
 def test_files_that_are_something_else(tmp_path):
     (tmp_path / "walk.MP4").write_bytes(b"\0\0\0 ftypisom\xf4")
-    with pytest.raises(ValueError, match="walk.MP4: a video or a picture; give the 2D keypoints"):
+    with pytest.raises(ValueError, match="walk.MP4: a video or a picture; give it as --video"):
         keypoint_files.read(tmp_path / "walk.MP4")
     folder = tmp_path / "predictions"
     folder.mkdir()

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from mbjax.pictures import scene, web_page
+from mbjax.detect import frames
+from mbjax.pictures import of_motion, scene, web_page
 from mbjax.pose.skeleton import INDEX
 from tests.recipes.browser import opened
 from tests.recipes.motion import motion, person
@@ -124,6 +125,38 @@ def test_page_plays_stops_and_turns(tmp_path, shown, browser):
         browser.call("Input.dispatchKeyEvent", type=kind, key=" ", text=" ")
     assert not browser.js("view.playing")
     assert browser.js("errors") == [] and browser.requests == [page.as_uri()]
+
+
+def test_the_video_is_under_the_keypoints_and_in_step(tmp_path, browser):
+    """Each picture of the video is a grey of its own, which the page shows with its frame."""
+    av = pytest.importorskip("av", reason="pip install 'mbjax[video]'")
+    size, greys = (320, 180), [8 * frame for frame in range(30)]
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for grey in greys:
+            picture = np.full((size[1], size[0], 3), grey, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    one = motion(person(1, frames=20))
+    path = of_motion.page(one, tmp_path, frames.probe(tmp_path / "a.mp4"), with_video=True)
+    browser.open(path.as_uri(), ready="typeof motion === 'object'")
+    browser.js(_HELPERS)
+    browser.wait_for("filmReady() && view.frame > 2")  # it plays by the video's clock
+    browser.js("byId('play').click()")
+    corner = (
+        "(() => { const b = byId('picture'), [w, h] = motion.pictureSize,"
+        " f = Math.min(b.width / w, b.height / h); return b.getContext('2d').getImageData("
+        "b.width / 2 - w * f / 2 + 4, b.height / 2 - h * f / 2 + 4, 1, 1).data[0]; })()"
+    )
+    for frame in (11, 4, 0, 17):
+        browser.js(f"scrub({frame})")
+        browser.wait_for("!film.seeking")
+        shown_frame = browser.js("motion.firstFrame") + frame
+        # Half of what is between two frames; H.264 and its colours are off by less.
+        browser.wait_for(f"Math.abs({corner} - {greys[shown_frame]}) < 4")
+    assert browser.js("errors") == []
+    assert not [url for url in browser.requests if not url.startswith(("file:", "blob:"))]
 
 
 def test_page_stands_alone_and_is_small(tmp_path, shown):

@@ -53,8 +53,8 @@ def open_source(source) -> Found:
         raise FileNotFoundError(f"no such file or folder of 2D keypoints: {path}")
     if path.suffix.lower() in _PICTURES:
         raise ValueError(
-            "a video or a picture; give the 2D keypoints that a detector (MediaPipe, RTMPose, "
-            "AlphaPose ...) found in it"
+            "a video or a picture; give it as --video, to detect in it, or the 2D keypoints that "
+            "a detector (MediaPipe, RTMPose, AlphaPose ...) found in it"
         )
     kind = "numpy" if path.suffix in (".npy", ".npz") else "json"
     data = _arrays(path) if kind == "numpy" else read_json(path)

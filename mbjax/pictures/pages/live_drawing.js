@@ -4,29 +4,11 @@
 // nobody), pose (17 of [x, y, z] in heights of the person from the root, x right, y down, z away; [] for
 // nobody), persons, fps, latency_ms. picture: what a canvas can draw, with width and height.
 "use strict";
+__CANVAS__
 const limbs = __LIMBS__, joints = __JOINTS__;
-const colour = (joint) => ({ l: "#1f77b4", r: "#d62728" })[joints[joint][0]] || "#333";
-const byId = (id) => document.getElementById(id);
+const colour = (joint) => sideColour(joints[joint], "#333");
 const view = { yaw: -0.6, pitch: 0.2, zoom: 1 };
 let newest = null, image = null;  // what was found in the picture, and the picture
-
-function fresh(board) {
-  const on = board.getContext("2d"), ratio = window.devicePixelRatio || 1;
-  const wide = Math.round(board.clientWidth * ratio), high = Math.round(board.clientHeight * ratio);
-  if (board.width !== wide || board.height !== high) { board.width = wide; board.height = high; }
-  on.clearRect(0, 0, wide, high);
-  on.lineCap = "round";
-  return [on, ratio];
-}
-
-function line(on, a, b, style, width) {
-  on.strokeStyle = style;
-  on.lineWidth = width;
-  on.beginPath();
-  on.moveTo(a[0], a[1]);
-  on.lineTo(b[0], b[1]);
-  on.stroke();
-}
 
 function drawPicture() {
   const board = byId("picture"), [on, ratio] = fresh(board);
@@ -50,8 +32,8 @@ function drawView() {
     return [board.width / 2 + across * scale, board.height / 2 - up * scale, near];
   };
   for (let i = -3; i <= 3; i++) {
-    line(on, project([i / 6, 0.5, -0.5]), project([i / 6, 0.5, 0.5]), "#d5d8de", ratio);
-    line(on, project([-0.5, 0.5, i / 6]), project([0.5, 0.5, i / 6]), "#d5d8de", ratio);
+    line(on, project([i / 6, 0.5, -0.5]), project([i / 6, 0.5, 0.5]), GRID, ratio);
+    line(on, project([-0.5, 0.5, i / 6]), project([0.5, 0.5, i / 6]), GRID, ratio);
   }
   if (!newest || !newest.pose.length) return;
   const at = newest.pose.map(project);
