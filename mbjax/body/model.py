@@ -5,7 +5,8 @@ and the soft-tissue coefficients of Dyna / AMASS. numpy in gives numpy, JAX in g
 
 Shapes in names: V vertices, J joints of the body, S shape coefficients, D soft-tissue
 coefficients, P = 9 (J - 1) pose features, F faces, K joints of a regressor, Q pairs of (joint of
-the regressor, bone), T frames; `...` is any batch. Lengths are in metres, angles in radians.
+the regressor, bone), U vertices that a regressor uses, T frames; `...` is any batch. Lengths are in
+metres, angles in radians.
 """
 
 import dataclasses
@@ -271,15 +272,15 @@ class RegressedJoints:
         weights = np.asarray(body.weights_VxJ, dtype=np.float64)
         share_KxJ = regressor @ weights
         joint_of_Q, bone_of_Q = np.nonzero(abs(regressor) @ abs(weights))
-        pair_QxV = regressor[joint_of_Q] * weights.T[bone_of_Q]
+        pair_QxU = regressor[joint_of_Q] * weights.T[bone_of_Q]
         dtype = body.template_Vx3.dtype
 
         def fold(directions):
             directions = np.asarray(directions, dtype=np.float64)
-            return _regress_directions(pair_QxV, directions).astype(dtype)
+            return _regress_directions(pair_QxU, directions).astype(dtype)
 
         self._body = body
-        self._template_Qx3 = (pair_QxV @ np.asarray(body.template_Vx3)).astype(dtype)
+        self._template_Qx3 = (pair_QxU @ np.asarray(body.template_Vx3)).astype(dtype)
         self._shapes_Qx3xS = fold(body.shapes_Vx3xS)
         self._soft_Qx3xD = fold(body.soft_Vx3xD)
         self._pose_shapes_Qx3xP = fold(body.pose_shapes_Vx3xP)

@@ -1,6 +1,6 @@
 """A compiled model over any number of rows, in batches of one size.
 
-Shapes in names: N rows.
+N: rows, of whatever shape.
 """
 
 import operator
@@ -10,15 +10,15 @@ import jax
 import numpy as np
 
 
-def in_batches(forward: Callable, x_N: np.ndarray, batch_size: int):
+def in_batches(forward: Callable, rows: np.ndarray, batch_size: int):
     """What `forward` gives for the rows of an array, as numpy arrays of N rows.
 
     forward: rows -> an array or a tree of arrays, one row for each; it sees batches of
     min(batch_size, N) rows alone, the last one filled up with zeros, so that it compiles once.
     """
-    size, parts = min(batch_size, len(x_N)), []
-    for first in range(0, len(x_N), size):
-        batch = x_N[first : first + size]
+    size, parts = min(batch_size, len(rows)), []
+    for first in range(0, len(rows), size):
+        batch = rows[first : first + size]
         padding = [(0, size - len(batch)), *[(0, 0)] * (batch.ndim - 1)]
         of_rows = slice(len(batch))
         outputs = jax.tree.map(np.asarray, forward(np.pad(batch, padding)))

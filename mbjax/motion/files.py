@@ -1,6 +1,7 @@
 """3D motion to files: .npy as the release has it, npz, CSV, TRC, BVH, glTF, joint angles.
 
-Shapes in names: T frames, J joints (17), B bones, R rows (frames of all persons in turn).
+Shapes in names: T frames, J joints (17), B bones, M markers, S of them on the soles, R
+rows (frames of all persons in turn).
 X3D.npy and the npz hold what was lifted, in the camera's axes. All other files are in metres, y up,
 floor at y = 0, each person where they walk (mbjax.motion.world).
 """
@@ -139,8 +140,8 @@ def table(motion: Motion, in_world: World, path: os.PathLike) -> None:
         confidence_TxJ[found_T] = one.confidence_TxJ
         interpolated_T = ~found_T
         interpolated_T[found_T] = one.interpolated_T
-        row_TxD = np.concatenate([placed.joints_TxJx3, confidence_TxJ[..., None]], axis=-1)
-        for t, row in enumerate(row_TxD.reshape(len(row_TxD), -1)):
+        row_TxJx4 = np.concatenate([placed.joints_TxJx3, confidence_TxJ[..., None]], axis=-1)
+        for t, row in enumerate(row_TxJx4.reshape(len(row_TxJx4), -1)):
             yield [int(interpolated_T[t]), "m", *(f"{value:.6g}" for value in row)]
 
     _rows(motion, in_world, path, ["interpolated", "unit", *columns], values)
@@ -174,8 +175,8 @@ def trc(one: PersonInWorld, fps: float, path: os.PathLike, name: str = "") -> No
     OrigDataStartFrame the number, from 1, of the video's frame at which the file begins.
     """
     names = (*JOINTS, *FEET)
-    soles_TxPx3 = feet.points(one.body_TxJx3, one.feet_Tx2x3x3, one.height)
-    markers_TxPx3 = np.concatenate([one.body_TxJx3, soles_TxPx3], axis=1)
+    soles_TxSx3 = feet.points(one.body_TxJx3, one.feet_Tx2x3x3, one.height)
+    markers_TxMx3 = np.concatenate([one.body_TxJx3, soles_TxSx3], axis=1)
     T, rate, first = len(one.frames_T), f"{fps:g}", one.frames_T[0] + 1
     lines = [
         f"PathFileType\t4\t(X/Y/Z)\t{name or pathlib.PurePath(path).name}",
@@ -186,8 +187,8 @@ def trc(one: PersonInWorld, fps: float, path: os.PathLike, name: str = "") -> No
         "\t\t" + "\t".join(f"X{j}\tY{j}\tZ{j}" for j in range(1, len(names) + 1)),
         "",
     ]
-    for t, row_Px3 in enumerate(np.round(markers_TxPx3, 6) + 0.0):  # no "-0.000000"
-        numbers = "\t".join(f"{value:.6f}" for value in row_Px3.ravel())
+    for t, row_Mx3 in enumerate(np.round(markers_TxMx3, 6) + 0.0):  # no "-0.000000"
+        numbers = "\t".join(f"{value:.6f}" for value in row_Mx3.ravel())
         lines.append(f"{t + 1}\t{one.frames_T[t] / fps:.6f}\t{numbers}")
     pathlib.Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

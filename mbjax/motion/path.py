@@ -1,6 +1,7 @@
 """Where a person's root goes: from the picture, and held by the feet that are planted.
 
-Shapes in names: T frames, J joints (17). Axes: y up, x right, z towards the camera; metres.
+Shapes in names: T frames, S = T - 1 steps between them, J joints (17). Axes: y up, x right, z to
+the camera; metres.
 A picture shows how far somebody goes across it, at the metres that a pixel has where they stand;
 how far they go into it, it shows only by their size, which is left alone here: into the picture the
 path follows the planted feet, and stays near 0 besides.
@@ -70,8 +71,8 @@ def held_by_feet(
     T = len(root_Tx3)
     if T < 3:
         return root_Tx3.copy()
-    both_Tx2 = (planted_Tx2[1:] & planted_Tx2[:-1]).astype(float) / _PLANTED_ERROR**2
-    steps_Tx2x3 = -np.diff(feet_Tx2x3, axis=0)  # of the root, were the foot to stay
+    both_Sx2 = (planted_Tx2[1:] & planted_Tx2[:-1]).astype(float) / _PLANTED_ERROR**2
+    steps_Sx2x3 = -np.diff(feet_Tx2x3, axis=0)  # of the root, were the foot to stay
     error_3 = (_PICTURE_ERROR, _PICTURE_ERROR, _DEPTH_ERROR if depth_known else _DEPTH_RANGE)
     held_Tx3 = np.empty((T, 3))
     for axis in range(3):
@@ -79,11 +80,11 @@ def held_by_feet(
         right_T = root_Tx3[:, axis] / error_3[axis] ** 2
         band[2] += 1 / error_3[axis] ** 2
         for foot in range(2):
-            weight = both_Tx2[:, foot]
+            weight = both_Sx2[:, foot]
             band[2, 1:] += weight
             band[2, :-1] += weight
             band[1, 1:] -= weight
-            pull = weight * steps_Tx2x3[:, foot, axis]
+            pull = weight * steps_Sx2x3[:, foot, axis]
             right_T[1:] += pull
             right_T[:-1] -= pull
         bend = (fps**2 / _ACCELERATION) ** 2

@@ -15,14 +15,14 @@ def mpjpe(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
 
 
 def p_mpjpe(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
-    """MPJPE of each frame after it is moved, turned and scaled onto its target (Procrustes)."""
+    """MPJPE of each frame (..., J, 3) moved, turned and scaled onto its target (Procrustes)."""
     _same_shape(pose_TxJx3, target_TxJx3)
     target = np.asarray(target_TxJx3, np.float64)
     return mpjpe(similarity_align(np.asarray(pose_TxJx3, np.float64), target), target)
 
 
 def n_mpjpe(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
-    """MPJPE of each frame after it is scaled, not turned, to fit its target in the least squares.
+    """MPJPE of each frame (..., J, 3) scaled, not turned, to fit its target in the least squares.
 
     Give both relative to the root. An all-zero pose has no scale and stays as it is.
     """

@@ -112,8 +112,8 @@ class Evaluation:
         # One network in the program instead of two, for the compiler's time.
         lifted, lifted_noisy = jax.lax.map(lift, jnp.stack([clean, noisy]))
         outputs = (pose, lifted, lifted_noisy)
-        unit_B = (batch["metres"] / scale_B)[:, None, None, None]
-        in_mm = tuple(skeleton.root_relative(output) * unit_B * 1000 for output in outputs)
+        unit_Bx1x1x1 = (batch["metres"] / scale_B)[:, None, None, None]
+        in_mm = tuple(skeleton.root_relative(output) * unit_Bx1x1x1 * 1000 for output in outputs)
         return noisy, *in_mm
 
     def _make_batch(self, numbers):
