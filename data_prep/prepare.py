@@ -105,6 +105,14 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
     return f"{card['summary']}\ndataset: {final}"
 
 
+def described(corpus, out) -> dict:
+    """What a dataset that was prepared is made of: corpus, folder, clips, reports."""
+    folder = pathlib.Path(out).expanduser().absolute() / str(corpus.VERSION)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    return {"corpus": corpus.name, "dataset": str(folder), "clips": card["clips"],
+            "reports": card["reports"]}  # fmt: skip
+
+
 def _quiet(progress):
     return None if progress else True  # None: quiet where nobody watches, in a log file say
 

@@ -5,7 +5,7 @@ import pathlib
 import sys
 import time
 
-from mbjax.commands.output import say, wrote
+from mbjax.commands.output import json_argument, one_object, say, wrote
 from mbjax.commands.parser import shard
 
 _EPILOG = """\
@@ -31,6 +31,7 @@ def add(command) -> None:
         "--shard", type=shard, default=(1, 1), metavar="I/N",
         help="only every N-th video, from the I-th: for N machines, each with its own I",
     )  # fmt: skip
+    json_argument(sub)
 
 
 def detector_argument(sub) -> None:
@@ -53,23 +54,33 @@ def _detect(args):
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise ValueError(f"two videos are called {twice}; give their folders to runs of their own")
-    failed = 0
-    with output_folder(args.out) as folder:
+    with output_folder(args.out) as folder, one_object(args) as result:
+        result.update(videos=[], failed={})
         for path in paths:
             out = folder / f"{pathlib.Path(path).stem}.npz"
             if out.is_file():
                 say(f"{path}: there already")
+                result["videos"].append({"video": path, "file": str(out), "already_there": True})
                 continue
             try:
                 found = video.detect(path, args.detector, Progress(path))
             except (ValueError, OSError) as error:
-                failed += 1
+                result["failed"][path] = str(error)
                 print(f"mbjax detect: {error}; left out", file=sys.stderr)
                 continue
             video.write(found, out)
             say(describe(found))
             say(f"wrote {out}")
-    return int(failed > 0)
+            persons = {t.person: len(t.frames_N) for t in found.keypoints.tracks}
+            result["videos"].append(
+                {
+                    "video": path,
+                    "file": str(out),
+                    "pictures": len(found.times_T),
+                    "persons": persons,
+                }
+            )
+    return int(bool(result["failed"]))
 
 
 def keypoints_of(path, detector, folder, found):

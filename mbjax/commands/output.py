@@ -37,4 +37,5 @@ def one_object(args):
         return
     with contextlib.redirect_stdout(sys.stderr):
         yield found
-    print(json.dumps(found, default=str))
+    if args.json:  # of several processes one speaks: the others take it back
+        print(json.dumps(found, default=str))

@@ -9,6 +9,7 @@ import dataclasses
 import os
 
 from mbjax.commands import examples
+from mbjax.commands.output import json_argument, one_object
 from mbjax.commands.parser import Parser
 
 _EPILOG = """\
@@ -55,7 +56,9 @@ def _prepare(args):
     options = {f.name: getattr(chosen, f.name) for f in dataclasses.fields(corpus.OPTIONS)}
     how = {"beam": chosen.beam, "overwrite": chosen.overwrite}
     try:
-        print(prepare.prepare(corpus, chosen.raw, chosen.out, options, **how))
+        with one_object(chosen) as found:
+            print(prepare.prepare(corpus, chosen.raw, chosen.out, options, **how))
+            found.update(prepare.described(corpus, chosen.out))
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished parts are kept, run again to go on") from None
 
@@ -68,6 +71,7 @@ def _corpus_parser(name, corpus):
     parser.add_argument("--raw", required=True, help="folder of the raw files")
     parser.add_argument("--out", required=True, help="folder of the dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
+    json_argument(parser)
     parser.add_argument(
         "--beam", metavar="OPTIONS",
         help="make the parts by Apache Beam with these pipeline options, by commas: for example"

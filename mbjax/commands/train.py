@@ -1,5 +1,6 @@
 """The subcommands quickstart, pretrain, finetune and evaluate."""
 
+import contextlib
 import json
 
 from mbjax.commands import hosts
@@ -65,6 +66,7 @@ def _workdir_arguments(sub):
         "--track", default="", choices=("wandb", "mlflow", "trackio"),
         help="the lines of metrics.jsonl go there too",
     )  # fmt: skip
+    json_argument(sub)
 
 
 def _quickstart(args):
@@ -76,34 +78,41 @@ def _quickstart(args):
 
 def _pretrain(args):
     from mbjax import configuration
-    from mbjax.devices import cluster
     from mbjax.tasks.pretrain import task as pretrain
-    from mbjax.training import extension, loop
     from mbjax.training.watching import Watching
 
     config = configuration.load(args.config, args.settings)
     watching = Watching.of_command(args.profile, args.track)
-    with cluster.joined(vars(args), say):
-        if args.extend:
-            extension.extend(args.workdir, config)
-        loop.run(config, pretrain.make_task, args.workdir, watching=watching)
+    _train(args, config, pretrain.make_task, watching)
 
 
 def _finetune(args):
     from mbjax import configuration, tasks
-    from mbjax.devices import cluster
-    from mbjax.training import extension, loop
     from mbjax.training.watching import Watching
 
     config = configuration.load(args.config, args.settings)
     watching = Watching.of_command(args.profile, args.track)
     if args.init:
         start_from(config, args)
-    with cluster.joined(vars(args), say):
+    _train(args, config, tasks.find(args.task).make_task, watching)
+
+
+def _train(args, config, make_task, watching):
+    from mbjax.devices import cluster
+    from mbjax.training import extension, loop
+
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(one_object(args))
+        place = stack.enter_context(cluster.joined(vars(args), say))
+        if place.process:
+            args.json = False  # process 0 alone has the result
         if args.extend:
             extension.extend(args.workdir, config)
-        make_task = tasks.find(args.task).make_task
-        loop.run(config, make_task, args.workdir, watching=watching)
+        result = loop.run(config, make_task, args.workdir, watching=watching)
+        found.update(
+            workdir=args.workdir, step=result.step, metrics=result.metrics,
+            clips_per_second=round(result.clips_per_second, 1),
+        )  # fmt: skip
 
 
 def start_from(config, args) -> None:

@@ -173,6 +173,25 @@ def test_json_is_all_there_is_on_stdout(tmp_path, capsys):
     assert (tmp_path / "x.stablehlo").stat().st_size > 0
 
 
+def test_every_command_that_ends_by_itself_has_json():
+    _, subcommands = cli._parser()
+    without = [
+        name for name, sub in subcommands.items()
+        if "--json" not in sub._option_string_actions and not sub.get_default("own_parser")
+    ]  # fmt: skip
+    assert without == ["live"]
+
+
+def test_training_tells_its_result(tmp_path, capsys):
+    words = ["pretrain", "--config", "pretrain:tiny", "--workdir", str(tmp_path), "--json"]
+    settings = [f"--config.{one}" for one in ("epochs=1", "batch_size=8", "evaluation.dir=",
+                                              "model.dim_feat=16", "model.depth=1",
+                                              "sources.motion.steps_per_epoch=2")]  # fmt: skip
+    assert cli.main([*words, *settings]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["workdir"] == str(tmp_path) and found["step"] == 2 and found["metrics"] == {}
+
+
 def test_each_command_has_two_examples_that_parse(monkeypatch):
     parser, commands = cli._parser()
     for name, sub in commands.items():

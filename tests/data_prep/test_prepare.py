@@ -41,6 +41,14 @@ def everything(folder):
     return {str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file()}
 
 
+def test_the_result_for_a_program(raw, tmp_path, capsys):
+    for _ in range(2):  # made, and there already
+        assert command(raw, tmp_path / "out", "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["corpus"] == "bvh" and found["clips"] == {"test": 2, "train": 4}
+        assert found["dataset"] == str(tmp_path / "out" / "1.0.0")
+
+
 def test_a_whole_dataset_with_its_card(raw, tmp_path, capsys):
     out = tmp_path / "out"
     assert command(raw, out) == 0
