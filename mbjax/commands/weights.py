@@ -56,7 +56,9 @@ def add(command) -> None:
     )  # fmt: skip
 
     sub = command(
-        "parity", _parity, "the network here against PyTorch: forward, gradients, one step"
+        "parity",
+        _parity,
+        "the network here against PyTorch: forward, gradients, one step; and its head",
     )
     sub.add_argument("source", help="work folder, one of its checkpoints, or a file of weights")
     sub.add_argument("--which", default="latest", help="a step, in a work folder (%(default)s)")
@@ -67,6 +69,10 @@ def add(command) -> None:
     )  # fmt: skip
     sub.add_argument("--batch", type=positive_int, default=1, help="clips at a time (%(default)s)")
     sub.add_argument("--input", help=".npz with real clips x (N,T,17,3), and gt if there is one")
+    sub.add_argument(
+        "--body", default="synthetic", metavar="SMPL",
+        help="of a mesh net: the folder of SMPL that its parameters pose (%(default)s)",
+    )  # fmt: skip
     sub.add_argument(
         "--reference", metavar="DIR",
         help="a checkout of the release: compare with its own network; this runs its code",
@@ -203,7 +209,10 @@ def _optimizer(source):
 def _parity(args):
     from mbjax.convert import parity, parity_table
 
-    args.backbone_only = True  # a net with a head is compared by its encoder
+    whole = None if args.backbone_only else _read(args, optimizer=False)
+    if whole is not None and whole.network.kind == "dstformer":
+        whole = None  # the comparison of the encoder is all of it
+    args.backbone_only = True
     source = _read(args, optimizer=True)
     clips = targets = None
     if args.input:
@@ -220,5 +229,12 @@ def _parity(args):
         remark(f"the network takes {longest} frames at most: longer clips are cut to that")
     lengths = args.lengths or parity.LENGTHS
     report = parity.compare(source, lengths, clips, targets, args.reference, args.batch, say)
+    if whole is not None:
+        from mbjax.body import smpl
+        from mbjax.convert import parity_nets
+
+        of_net = args.lengths or parity_nets.LENGTHS
+        net, gradients = parity_nets.compare(whole, smpl.load(args.body), of_net, say=say)
+        report = dataclasses.replace(report, net=net, net_gradients=gradients)
     print(json.dumps(report.as_dict()) if args.json else parity_table.table(report))
     return 0 if report.ok else 1

@@ -68,7 +68,10 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `compare` found. bfloat16: the pose in bfloat16 against float32, both here."""
+    """What `compare` found. bfloat16: the pose in bfloat16 against float32, both here.
+
+    net, net_gradients: of a net with a head as a whole, see parity_nets.
+    """
 
     checkpoint: str
     against: str
@@ -77,11 +80,15 @@ class Report:
     gradients: list[Difference]
     step: list[Difference]
     bfloat16: list[Difference]
+    net: list[Difference] = dataclasses.field(default_factory=list)
+    net_gradients: list[Difference] = dataclasses.field(default_factory=list)
 
     @property
     def first_mismatch(self) -> str | None:
         for what, found in (
-            ("forward", self.forward), ("gradient of", self.gradients), ("AdamW step of", self.step)
+            ("forward", self.forward), ("gradient of", self.gradients),
+            ("AdamW step of", self.step), ("the whole net's", self.net),
+            ("the whole net's gradient of", self.net_gradients),
         ):  # fmt: skip
             for difference in found:
                 if not difference.ok:

@@ -23,6 +23,12 @@ def table(report: Report) -> str:
         f"one AdamW step, the worst of each part (max abs up to {STEP_LIMIT:g})",
         _worst(report.step),
     )
+    if report.net:
+        section(f"the whole net with its head (max rel up to {FORWARD_LIMIT:g})", report.net)
+        section(
+            f"its gradient, {len(report.net_gradients)} compared, the worst of each part (max rel "
+            f"up to {GRADIENT_LIMIT:g})", _worst(report.net_gradients)
+        )  # fmt: skip
     section("bfloat16 against float32, both here (not judged)", report.bfloat16)
     verdict = "PASS" if report.ok else f"FAIL: first difference: {report.first_mismatch}"
     return "\n".join([*lines, "", verdict])
@@ -40,6 +46,6 @@ def _worst(found):
     """Of each length and top part of the network (blocks_st.0), the largest relative difference."""
     parts: dict = {}
     for d in found:
-        part = ".".join(d.name.split(".")[: 2 if d.name.startswith("blocks") else 1])
+        part = ".".join(d.name.split(".")[: 2 if d.name.startswith(("blocks", "head.")) else 1])
         parts.setdefault((d.frames, part), []).append(d)
     return [max(group, key=lambda d: (not d.ok, d.max_relative)) for group in parts.values()]
