@@ -18,8 +18,9 @@ def add(command) -> None:
     sub.add_argument("--steps", type=int, default=10, help="steps to time (%(default)s)")
     sub.add_argument(
         "--against",
-        choices=("torch",),
-        help="time forward pass and training step beside the PyTorch twin's, in turn",
+        choices=("torch", "onnx"),
+        help="time forward pass and training step beside the PyTorch twin's, in turn; onnx: the "
+        "forward pass beside ONNX Runtime, PyTorch and OpenVINO on the CPU",
     )
     sub.add_argument(
         "--sweep", metavar="FILE",
@@ -128,6 +129,10 @@ def _against(args, config, tell):
     from mbjax.speed import against
 
     network, frames = _twins(args, config, "--against")
+    if args.against == "onnx":
+        from mbjax.speed import runtimes
+
+        return runtimes.run(network, frames, config.batch_size, args.steps, tell)
     return against.run(network, frames, config.batch_size, args.steps, tell, profile=args.profile)
 
 

@@ -33,9 +33,10 @@ def add(command) -> None:
         help=".bin, .pth, .pt, .safetensors; .onnx, .stablehlo: a program; a folder for web",
     )  # fmt: skip
     sub.add_argument(
-        "--format", choices=[*sorted(set(PROGRAMS.values())), "web"],
-        help="a program with its weights, for other runtimes; web: a page that lifts what a camera "
-        "sees, in the browser alone (onnx, web: pip install 'mbjax[onnx]')",
+        "--format", choices=["onnx", "onnxruntime", "stablehlo", "web"],
+        help="a program with its weights, for other runtimes (onnxruntime: ONNX whose attention is "
+        "that runtime's own operator); web: a page that lifts what a camera "
+        "sees, in the browser alone (all but stablehlo: pip install 'mbjax[onnx]')",
     )  # fmt: skip
     sub.add_argument(
         "--npm-packages", metavar="FOLDER",

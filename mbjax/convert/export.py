@@ -31,7 +31,9 @@ TOLERANCE = 1e-5
 
 
 def write(source: Source, path: str | os.PathLike, kind: str) -> float:
-    """A checkpoint's encoder with its pose head as 'stablehlo' or 'onnx': the largest difference.
+    """A checkpoint's encoder with its pose head: the largest difference.
+
+    kind: 'stablehlo', 'onnx', or 'onnxruntime', which is ONNX for that runtime alone.
 
     In float32, whatever the run computed in.
     ValueError for a net with another head, or a file that does not say what the model says;
@@ -47,7 +49,9 @@ def write(source: Source, path: str | os.PathLike, kind: str) -> float:
     )
     network = dataclasses.replace(source.network, encoder=encoder)
     model = params.build(network, source.params, source.other)
-    return {"stablehlo": to_stablehlo, "onnx": to_onnx}[kind](model, path)
+    if kind == "stablehlo":
+        return to_stablehlo(model, path)
+    return to_onnx(model, path, fused=kind == "onnxruntime")
 
 
 def to_stablehlo(model: DSTformer, path: str | os.PathLike) -> float:
@@ -105,9 +109,10 @@ def _about(path, exported, artifact, plain_shape) -> dict:
     }  # fmt: skip
 
 
-def to_onnx(model: DSTformer, path: str | os.PathLike) -> float:
+def to_onnx(model: DSTformer, path: str | os.PathLike, fused: bool = False) -> float:
     """Writes an ONNX file, input 'keypoints', output 'pose': the largest difference found.
 
+    fused: attention as ONNX Runtime's own operator, for that runtime alone.
     By PyTorch's own exporter, from the PyTorch twin with these weights: there is a converter from
     JAX (jax2onnx), which does not install beside the Orbax that checkpoints here are written with.
     """
@@ -116,12 +121,14 @@ def to_onnx(model: DSTformer, path: str | os.PathLike) -> float:
         raise ImportError("writing ONNX needs PyTorch and ONNX: pip install 'mbjax[onnx]'")
     import onnxruntime
 
-    from mbjax.convert import twin
+    from mbjax.convert import onnx_attention, twin
 
     tree = nnx.to_pure_dict(nnx.state(model, nnx.Param))
     state = params.to_torch(tree, names.dstformer_rows(model.config))
     with written_beside(path) as beside:
-        twin.to_onnx(model.config, state, beside)
+        twin.to_onnx(model.config, state, beside, attention=fused)
+        if fused:
+            onnx_attention.fuse(beside, model.config.num_heads)
         session = onnxruntime.InferenceSession(str(beside), providers=["CPUExecutionProvider"])
         return check(model, lambda x: session.run(["pose"], {"keypoints": x})[0])
 

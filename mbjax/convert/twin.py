@@ -159,12 +159,16 @@ def pretraining_loss(pose_BxTxJx3, target_BxTxJx3):
     return joint + 0.5 * scaled + 20 * velocity, (joint, scaled, velocity)
 
 
-def to_onnx(config, state, path) -> None:
+def to_onnx(config, state, path, attention: bool = False) -> None:
     """The twin with a state dict of numpy arrays as an ONNX file: 'keypoints' in, 'pose' out.
 
-    Any batch, frames from 1 to the config's maxlen.
+    Any batch, frames from 1 to the config's maxlen. attention: as an operator of its own, which
+    ONNX has since opset 23.
     """
     twin = TwinDSTformer(config).eval()
+    for module in twin.modules():
+        if isinstance(module, TwinAttention):
+            module.sdpa = attention
     twin.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in state.items()})
     # Two of each: sizes of 1 would be taken to be constant.
     example_BxTxJxC = torch.zeros(2, min(2, config.maxlen), config.num_joints, config.dim_in)
@@ -181,4 +185,5 @@ def to_onnx(config, state, path) -> None:
         torch.onnx.export(
             twin, (example_BxTxJxC,), str(path), dynamo=True, external_data=False, verbose=False,
             input_names=["keypoints"], output_names=["pose"], dynamic_shapes=(sizes,),
+            opset_version=23 if attention else None,
         )  # fmt: skip

@@ -79,6 +79,20 @@ def test_files_of_an_older_jax_can_still_be_read():
     assert "tensor<1x9x17x3xf32>" in str(module)
 
 
+def test_onnx_with_the_attention_of_its_runtime(tmp_path, checkpoint, model):
+    onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
+    import onnxruntime
+
+    path = tmp_path / "model.onnx"
+    assert main(["export", checkpoint, "--out", str(path), "--format", "onnxruntime"]) == 0
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    # Two streams, each with attention over joints and over frames; their shares use Softmax.
+    assert kinds.count("MultiHeadAttention") == 4 * model.config.depth
+    assert kinds.count("Softmax") == model.config.depth and "Attention" not in kinds
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    same(model, lambda x: session.run(["pose"], {"keypoints": x})[0])
+
+
 def test_onnx_is_the_model(tmp_path, checkpoint, model):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
     path = tmp_path / "model.onnx"
