@@ -25,7 +25,7 @@ CORE = [
     "scipy>=1.17",
     "tqdm>=4.70",
     "matplotlib>=3.11",
-    "pillow>=13",
+    "pillow>=12.1.1",
     "safetensors>=0.8",  # weights in the package, and files that need no PyTorch
     "filelock>=3.20",  # JAX's cache of compiled programs, shared by processes
     "flatbuffers>=25",  # what jax.export writes with
@@ -52,12 +52,26 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords="human pose, 3D pose estimation, motion, action recognition, SMPL, JAX, Flax, TPU",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Graphics :: 3D Modeling",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
     packages=find_packages(include=["mbjax", "mbjax.*", "configs", "data_prep", "data_prep.*"]),
     package_data={
         "mbjax": [
             "sample/**/*", "lifting/*.ipynb", "data/*.json", "speed/*.json", "weights/*",
-            "pictures/pages/*", "live/in_browser/*", "detect/blazepose/*.t*", "py.typed",
+            "CHANGES.md", "pictures/pages/*", "live/in_browser/*", "detect/blazepose/*.t*",
+            "py.typed",
         ]
     },
     install_requires=CORE,

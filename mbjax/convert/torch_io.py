@@ -30,12 +30,12 @@ _CONTAINERS = ("model_pos", "model", "state_dict", "model_state_dict")
 
 
 def require_torch(what: str = "PyTorch files", otherwise: str = ""):
-    """The module torch; ImportError in one line where it is not installed. what: needs it."""
+    """The module torch; ImportError in one line where it is not installed. what: what it is for."""
     try:
         import torch
     except ImportError:
         raise ImportError(
-            f"{what} need PyTorch, which is not installed: pip install 'mbjax[torch]'{otherwise}"
+            f"PyTorch, needed for {what}, is not installed: pip install 'mbjax[torch]'{otherwise}"
         ) from None
     return torch
 
