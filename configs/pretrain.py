@@ -6,6 +6,8 @@
         --config.sources.instavariety.dir=data/instavariety
 
 Variants: `mb` (Full, 42.5 M parameters) and `mb_lite` (Lite, 16.0 M), with the release's values;
+`modern` and `modern_lite`, the same networks by a recipe that is better at equal steps where it was
+measured, on a small network (mbjax/experiments/README.md);
 `tiny`, which `mbjax quickstart` runs on the sample corpus in the package; `tiny_long`, a longer run
 of the same kind; and `tiny_people`, that on more people whose weights are `mbjax.load("tiny")`
 (mbjax/weights/README.md).
@@ -37,7 +39,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-VARIANTS = ("mb", "mb_lite", "tiny", "tiny_long", "tiny_people")
+VARIANTS = ("mb", "mb_lite", "modern", "modern_lite", "tiny", "tiny_long", "tiny_people")
 
 
 def _source(kind, noise, **changes):
@@ -70,7 +72,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
     config.task = "pretrain"
     config.seed = 0
 
-    config.model = common.encoder("mb_lite" if variant == "mb_lite" else "mb")
+    config.model = common.encoder("mb_lite" if variant.endswith("_lite") else "mb")
 
     # A source joins the passes at its from_epoch.
     order = ("posetrack", "instavariety", "amass", "h36m")
@@ -126,6 +128,8 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
         }
     )
 
+    if variant.startswith("modern"):
+        _modern(config)
     if variant.startswith("tiny"):
         _tiny(config)
     if variant in ("tiny_long", "tiny_people"):
@@ -133,6 +137,17 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
     if variant == "tiny_people":
         _tiny_people(config)
     return config
+
+
+def _modern(config):
+    """Cameras from all sides, schedule and optimizer; measured on a small network alone."""
+    config.augment.update(
+        yaw=180.0, pitch=25.0, bone_std=0.08, scale_low=0.5, scale_high=1.0, near=2.5, far=15.0
+    )
+    config.ramp_begin, config.ramp_end = 0.4, 0.6
+    config.learning_rate, config.rate_decay_per_epoch = 1e-3, 1.0
+    config.warmup_steps, config.cosine, config.clip_norm = 2000, True, 1.0
+    config.optimizer = "muon"
 
 
 def _tiny(config):

@@ -21,7 +21,9 @@ def add(command) -> None:
     json_argument(sub)
 
     sub = command("pretrain", _pretrain, "pretrain the encoder on prepared corpora")
-    config_arguments(sub, "pretrain:VARIANT, of mb, mb_lite, tiny, tiny_long", required=True)
+    config_arguments(
+        sub, "pretrain:VARIANT, of mb, mb_lite, modern, modern_lite, tiny ...", required=True
+    )
     _workdir_arguments(sub)
     hosts.add_arguments(sub)
 

@@ -51,6 +51,15 @@ def test_arms_are_run_once_and_tabled(tmp_path, monkeypatch):
     assert table.count("50.5 ± 0.7") == 6 and "2 seed(s)" in table
 
 
+def test_the_modern_config_is_what_was_measured():
+    modern = configuration.load("pretrain:modern", [])
+    release = configuration.load("pretrain:mb", [])
+    for name, value in {**RECIPES["modern, muon"], "warmup_steps": 2000}.items():
+        section, _, key = name.rpartition(".")
+        (release[section] if section else release)[key] = value
+    assert flat(modern) == flat(release)
+
+
 @pytest.mark.slow
 def test_the_command_trains_for_real(tmp_path, capsys):
     words = ["--motion", "sample:motion3d", "--budget", "20", "--workdir", str(tmp_path)]
