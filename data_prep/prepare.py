@@ -20,6 +20,7 @@ CORPORA = {
     "actions": "data_prep.corpora.actions:Actions",
     "amass": "data_prep.corpora.amass:Amass",
     "bvh": "data_prep.corpora.bvh:Bvh",
+    "cmu": "data_prep.corpora.cmu:Cmu",
     "clips": "data_prep.corpora.clips:Clips",
     "h36m": "data_prep.corpora.h36m:H36m",
     "instavariety": "data_prep.corpora.instavariety:Instavariety",

@@ -17,6 +17,7 @@ corpora:
   actions       labelled recordings of your own, 2D keypoints of up to two persons
   amass         AMASS: 3D clips of 17 joints at 60 fps
   bvh           3D motion from BVH files
+  cmu           the CMU motion capture database, ASF/AMC or BVH
   clips         clips that the PyTorch release's preparation cut from AMASS or Human3.6M
   h36m          Human3.6M: pairs of detected 2D and true 3D
   instavariety  people in the videos of InstaVariety, 2D

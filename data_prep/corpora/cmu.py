@@ -1,0 +1,113 @@
+"""The CMU Graphics Lab motion capture database (mocap.cs.cmu.edu): free, 144 subjects.
+
+    SUBJECT/SUBJECT.asf, SUBJECT/SUBJECT_TRIAL.amc      as the database has it
+    SUBJECT_TRIAL.bvh, in any folders                   as B. Hahne converted it
+
+T frames, J = 17 joints. A subject is in one split alone. Of a recording that is there in both forms
+the AMC is taken.
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from data_prep import asf_amc, bvh_namings, corpus, features, mocap
+from data_prep.corpora.joints import sound_frames
+from data_prep.resampling import resample
+from mbjax.motion.bvh_reader import read_bvh
+
+# As bvh_namings.CMU has them of the conversion: "X" is where bone X begins. The nose is ahead of
+# the head, whose axes are the world's in the zero pose, where a body looks along z.
+JOINTS = {
+    "root": ["rfemur", "lfemur"],
+    "rhip": "rfemur", "rknee": "rtibia", "rankle": "rfoot",
+    "lhip": "lfemur", "lknee": "ltibia", "lankle": "lfoot",
+    "belly": "upperback", "neck": "upperneck", "head": "head.end",
+    "nose": {"between": ["head", "head.end"], "share": 0.5, "forward": 0.6, "axis": "+z"},
+    "lshoulder": "lhumerus", "lelbow": "lradius", "lwrist": "lwrist",
+    "rshoulder": "rhumerus", "relbow": "rradius", "rwrist": "rwrist",
+}  # fmt: skip
+_NAME = re.compile(r"([^_]+)_.+")
+
+
+@dataclasses.dataclass(frozen=True)
+class CmuOptions:
+    test_subjects: str = corpus.option("*9", "subjects of the test split: patterns, by commas")
+    only: str = corpus.option("*", "recordings to take, such as 07_*: patterns, by commas")
+    without: str = corpus.option("", "recordings to leave out: patterns, by commas")
+    fps_in: float = corpus.option(120.0, "frame rate of AMC files, which do not say it", low=5)
+    at_60: str = corpus.option("", "recordings whose AMC has 60 frames a second: patterns")
+    frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
+    stride: int = corpus.option(
+        81, "frames from one training clip to the next", low=1, high=100_000
+    )
+    fps: float = corpus.option(60.0, "frame rate of the clips", low=1, high=10_000)
+
+
+class Cmu(corpus.Corpus):
+    """3D motion of the 17 joints from the CMU database, as clips in camera axes."""
+
+    TREE = "SUBJECT/SUBJECT_TRIAL.amc beside SUBJECT.asf, or SUBJECT_TRIAL.bvh, in any folders"
+    OPTIONS = CmuOptions
+
+    @classmethod
+    def record_features(cls, options):
+        return features.mocap(options.frames)
+
+    @classmethod
+    def source_files(cls, raw, options):
+        amc = corpus.found(raw, "**/*.[aA][mM][cC]", "train")
+        there = {source.path.stem for source in amc}
+        bvh = corpus.found(raw, "**/*.[bB][vV][hH]", "train")
+        return [
+            dataclasses.replace(source, split=split_of(source.path.stem, options))
+            for source in (*amc, *(one for one in bvh if one.path.stem not in there))
+            if mocap.matches(source.path.stem, options.only)
+            and not mocap.matches(source.path.stem, options.without)
+        ]
+
+    @classmethod
+    def companions(cls, raw, options):
+        return sorted(raw.glob("**/*.[aA][sS][fF]"))
+
+    @classmethod
+    def records(cls, source, options, report):
+        pose_TxJx3, fps = read_motion(source.path, options, report)
+        report.read(len(pose_TxJx3), fps)
+        pose_TxJx3, jumps = mocap.over_jumps(pose_TxJx3, fps)
+        if jumps:
+            report.note("single-frame jump of a joint interpolated over", len(jumps))
+        pose_TxJx3 = resample(pose_TxJx3, fps, options.fps) @ mocap.UP["y"].T
+        yield from mocap.clips(
+            pose_TxJx3, source.path.stem, options, cover=source.split == "test",
+            sound_T=sound_frames(pose_TxJx3, options.fps), report=report,
+        )  # fmt: skip
+
+
+def split_of(name: str, options) -> str:
+    """Of a recording SUBJECT_TRIAL; ValueError for a name of another form."""
+    found = _NAME.fullmatch(name)
+    if not found:
+        raise ValueError(f"{name}: the database's recordings are called SUBJECT_TRIAL, as 07_01")
+    return "test" if mocap.matches(found[1], options.test_subjects) else "train"
+
+
+def read_motion(path, options, report) -> tuple[np.ndarray, float]:
+    """((T, J, 3) in metres, y up; frames a second). ValueError, in one line."""
+    if path.suffix.lower() == ".bvh":
+        motion = read_bvh(path)
+        if len(motion.values_TxD) < 2:
+            raise ValueError("no frames besides the calibration pose")
+        motion = dataclasses.replace(motion, values_TxD=motion.values_TxD[1:])
+        report.note("calibration pose in a file's first frame left out")
+        pose_TxJx3 = bvh_namings.joints_of(motion, bvh_namings.CMU["joints"])
+        return pose_TxJx3 * bvh_namings.CMU["metres_per_unit"], motion.fps
+    skeletons = [p for p in path.parent.iterdir() if p.suffix.lower() == ".asf"]
+    own = [p for p in skeletons if p.stem == path.stem.partition("_")[0]] or skeletons
+    if len(own) != 1:
+        raise corpus.BadFile(f"{len(own)} skeletons (SUBJECT.asf) beside it; one is needed")
+    skeleton = asf_amc.read_asf(own[0])
+    motion = asf_amc.read_amc(path, skeleton)
+    pose_TxJx3 = bvh_namings.joints_of(motion, JOINTS) * skeleton.metres
+    return pose_TxJx3, 60.0 if mocap.matches(path.stem, options.at_60) else options.fps_in

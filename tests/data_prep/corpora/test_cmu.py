@@ -1,0 +1,127 @@
+"""The CMU database's ASF and AMC: the same joints as of the BVH of a motion, splits by subject."""
+
+import numpy as np
+import pytest
+
+from data_prep import asf_amc, corpus
+from data_prep.corpora import cmu
+from data_prep.report import Report
+from mbjax.pose.skeleton import INDEX, PARENTS
+from tests.recipes import asf_amc as recipe
+from tests.recipes.corpora import run
+
+OPTIONS = corpus.make_options(cmu.Cmu, {})
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Subjects 07 and 19, two trials each; one only as BVH."""
+    for seed, subject in enumerate(("07", "19")):
+        folder = tmp_path / "subjects" / subject
+        folder.mkdir(parents=True)
+        recipe.write_asf(folder / f"{subject}.asf")
+        for trial in (1, 2):
+            found = recipe.values(80, seed=10 * seed + trial)
+            recipe.write_amc(folder / f"{subject}_0{trial}.amc", found)
+            recipe.write_bvh(folder / f"{subject}_0{trial}.bvh", found)
+    (tmp_path / "subjects/07/07_02.amc").unlink()
+    return tmp_path / "subjects"
+
+
+def test_amc_and_bvh_have_the_same_joints(database):
+    by_amc, by_bvh = (
+        cmu.read_motion(database / f"19/19_01.{kind}", OPTIONS, Report("x"))
+        for kind in ("amc", "bvh")
+    )
+    assert by_amc[1] == 120 and by_bvh[1] == pytest.approx(120, rel=1e-6)
+    # Angles and offsets are written with ten digits.
+    np.testing.assert_allclose(by_amc[0], by_bvh[0], atol=1e-7)
+    pose_TxJx3 = by_amc[0]
+    length_TxJ = np.linalg.norm(pose_TxJx3[:, 1:] - pose_TxJx3[:, PARENTS[1:]], axis=-1)
+    for name in ("rknee", "lankle", "relbow", "lwrist"):  # within one bone
+        bone_T = length_TxJ[:, INDEX[name] - 1]
+        np.testing.assert_allclose(bone_T, bone_T[0], rtol=1e-9)
+    # A thigh of 7.1 units of 1/0.45 inch.
+    thigh = np.linalg.norm(pose_TxJx3[0, INDEX["lknee"]] - pose_TxJx3[0, INDEX["lhip"]])
+    assert thigh == pytest.approx(7.1 * 0.0254 / 0.45)
+
+
+def test_one_bone_by_hand(tmp_path):
+    """A knee bent by 90 degrees about x: the shin, which hangs down, points back."""
+    recipe.write_asf(tmp_path / "1.asf")
+    found = {name: 0 * rows for name, rows in recipe.values(1).items()}
+    found["rfemur"] = found["rfemur"] + 0.0
+    found["ltibia"] = found["ltibia"] + 90.0
+    recipe.write_amc(tmp_path / "1_1.amc", found)
+    motion = asf_amc.read_amc(tmp_path / "1_1.amc", asf_amc.read_asf(tmp_path / "1.asf"))
+    places, _ = motion.positions()
+    shin = places[0, motion.place_of("ltibia.end")] - places[0, motion.place_of("ltibia")]
+    # Its x axis is turned by 20 degrees about z, so that the shin lies across it.
+    np.testing.assert_allclose(np.linalg.norm(shin), 7.4)
+    assert shin[2] == pytest.approx(-7.4, abs=0.01)
+
+
+def test_subjects_are_in_one_split(database):
+    result = run(cmu.Cmu, database, frames=20, stride=20)
+    assert not result.left_out
+    sources = {split: {r["source"] for r in rows} for split, rows in result.records.items()}
+    assert sources == {"train": {"07_01", "07_02"}, "test": {"19_01", "19_02"}}
+    assert result.notes["calibration pose in a file's first frame left out"] == 1  # the BVH
+    other = run(cmu.Cmu, database, frames=20, stride=20, test_subjects="07", without="19_02")
+    sources = {split: {r["source"] for r in rows} for split, rows in other.records.items()}
+    assert sources == {"test": {"07_01", "07_02"}, "train": {"19_01"}}
+    slow = run(cmu.Cmu, database, frames=20, stride=20, at_60="19_*")
+    assert len(slow.records["test"]) == 8 > len(result.records["test"])  # 80 frames, not 40
+
+
+def test_a_glitch_is_cut_out(database):
+    found = recipe.values(80, seed=1)
+    found["lhumerus"][40:44, 0] += 170  # and the arm is back
+    recipe.write_amc(database / "07/07_01.amc", found)
+    result = run(cmu.Cmu, database, frames=10, stride=10, only="07_01")
+    assert 0 < len(result.records["train"]) < 4
+    assert {why for _, _, why, _ in result.left_out} == {"a joint moves as no body can"}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("ltibia 1", "ltibia x"), "line .*: ltibia wants 1 numbers"),
+        (("\nltibia ", "\nlshin "), "line .*: 'lshin' is no bone of the skeleton"),
+        ((":DEGREES", ":RADIANS"), "line 3: angles are read in degrees alone"),
+    ],
+)
+def test_broken_motion_is_told_with_its_line(tmp_path, change, message):
+    recipe.write_asf(tmp_path / "1.asf")
+    found = recipe.values(3)
+    found["ltibia"][:] = 1.0
+    recipe.write_amc(tmp_path / "1_1.amc", found)
+    text = (tmp_path / "1_1.amc").read_text()
+    assert change[0] in text
+    (tmp_path / "1_1.amc").write_text(text.replace(*change))
+    skeleton = asf_amc.read_asf(tmp_path / "1.asf")
+    with pytest.raises(ValueError, match=message):
+        asf_amc.read_amc(tmp_path / "1_1.amc", skeleton)
+    lines = text.splitlines()
+    (tmp_path / "1_1.amc").write_text("\n".join(lines[:-5]))
+    with pytest.raises(ValueError, match=f"line {len(lines) - 5}: frame 3 is without .* cut off"):
+        asf_amc.read_amc(tmp_path / "1_1.amc", skeleton)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("XYZ\n    dof", "ZYX\n    dof"), "axes in the order ZYX; XYZ is read"),
+        (("angle deg", "angle rad"), "degrees alone"),
+        (("order TX TY", "order TY TX"), "the root's order"),
+        (("    root lhip", "    trunk lhip"), "trunk is no bone that came before"),
+        ((":hierarchy", ":nothing"), "no whole skeleton"),
+    ],
+)
+def test_broken_skeletons(tmp_path, change, message):
+    recipe.write_asf(tmp_path / "1.asf")
+    text = (tmp_path / "1.asf").read_text()
+    assert change[0] in text
+    (tmp_path / "1.asf").write_text(text.replace(*change))
+    with pytest.raises(ValueError, match=message):
+        asf_amc.read_asf(tmp_path / "1.asf")
