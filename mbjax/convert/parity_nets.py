@@ -6,6 +6,7 @@ on both sides. The gradient is that of the outputs times random numbers.
 Shapes in names: B batch, M persons, T frames, J joints, C channels, S shape coefficients.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -39,6 +40,8 @@ def compare(
     from mbjax.convert import twin_heads
 
     network = source.network
+    encoder = dataclasses.replace(network.encoder, dtype="float32", remat=False)
+    network = dataclasses.replace(network, encoder=encoder)
     rows = heads.network_rows(network)
     twin = twin_heads.make(network)
     tensors = params.to_torch(source.params, rows, source.other)

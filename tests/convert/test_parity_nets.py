@@ -81,6 +81,14 @@ def test_another_epsilon_of_batch_norm_is_found(monkeypatch, body):
     assert [each.name for each in forward if not each.ok] == ["logits"]
 
 
+def test_a_net_trained_in_bfloat16_is_compared_in_float32(body):
+    found = source("action_embed")
+    encoder = {**found.meta["network"]["dstformer"], "dtype": "bfloat16"}
+    found.meta = {**found.meta, "network": {**found.meta["network"], "dstformer": encoder}}
+    forward, _ = parity_nets.compare(found, body, (1,))
+    assert found.network.encoder.dtype == "bfloat16" and all(each.ok for each in forward)
+
+
 def test_another_body_is_found(body):
     """The joints are those of the body that was given, not of one that both sides share."""
     forward, _ = parity_nets.compare(source("mesh"), body, (1,))
