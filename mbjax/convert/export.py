@@ -116,9 +116,7 @@ def to_onnx(model: DSTformer, path: str | os.PathLike, fused: bool = False) -> f
     By PyTorch's own exporter, from the PyTorch twin with these weights: there is a converter from
     JAX (jax2onnx), which does not install beside the Orbax that checkpoints here are written with.
     """
-    needed = ("torch", "onnx", "onnxscript", "onnxruntime")
-    if not all(importlib.util.find_spec(name) for name in needed):
-        raise ImportError("writing ONNX needs PyTorch and ONNX: pip install 'mbjax[onnx]'")
+    require_onnx()
     import onnxruntime
 
     from mbjax.convert import onnx_attention, twin
@@ -131,6 +129,13 @@ def to_onnx(model: DSTformer, path: str | os.PathLike, fused: bool = False) -> f
             onnx_attention.fuse(beside, model.config.num_heads)
         session = onnxruntime.InferenceSession(str(beside), providers=["CPUExecutionProvider"])
         return check(model, lambda x: session.run(["pose"], {"keypoints": x})[0])
+
+
+def require_onnx() -> None:
+    """ImportError, in one line, where what writes and checks ONNX is not there."""
+    needed = ("torch", "onnx", "onnxscript", "onnxruntime")
+    if not all(importlib.util.find_spec(name) for name in needed):
+        raise ImportError("writing ONNX needs PyTorch and ONNX: pip install 'mbjax[onnx]'")
 
 
 def check(model: DSTformer, run: Callable[[np.ndarray], np.ndarray]) -> float:

@@ -28,6 +28,7 @@ def run(
     ratio: how many times as long as JAX a runtime takes, the median over turns with the middle half
     around it. ImportError without ONNX; ValueError where a runtime computes something else.
     """
+    export.require_onnx()
     model = DSTformer(network, rngs=nnx.Rngs(0))
     model.eval()
     rng = np.random.default_rng(0)
