@@ -103,11 +103,20 @@ def read_motion(path, options, report) -> tuple[np.ndarray, float]:
         report.note("calibration pose in a file's first frame left out")
         pose_TxJx3 = bvh_namings.joints_of(motion, bvh_namings.CMU["joints"])
         return pose_TxJx3 * bvh_namings.CMU["metres_per_unit"], motion.fps
-    skeletons = [p for p in path.parent.iterdir() if p.suffix.lower() == ".asf"]
-    own = [p for p in skeletons if p.stem == path.stem.partition("_")[0]] or skeletons
-    if len(own) != 1:
-        raise corpus.BadFile(f"{len(own)} skeletons (SUBJECT.asf) beside it; one is needed")
-    skeleton = asf_amc.read_asf(own[0])
+    skeleton = _skeleton_of(path)
     motion = asf_amc.read_amc(path, skeleton)
     pose_TxJx3 = bvh_namings.joints_of(motion, JOINTS) * skeleton.metres
     return pose_TxJx3, 60.0 if mocap.matches(path.stem, options.at_60) else options.fps_in
+
+
+def _skeleton_of(path) -> asf_amc.Skeleton:
+    """The subject's own; bones of another's would have other lengths."""
+    name = f"{path.stem.partition('_')[0]}.asf"
+    beside = (p for p in path.parent.iterdir() if p.name.lower() == name.lower())
+    own = next(beside, None)
+    if own is None:
+        raise corpus.BadFile(f"its subject's skeleton, {name}, is not beside it")
+    try:
+        return asf_amc.read_asf(own)
+    except ValueError as error:
+        raise corpus.BadFile(f"its skeleton {own.name}: {error}") from None

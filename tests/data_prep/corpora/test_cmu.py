@@ -1,5 +1,7 @@
 """The CMU database's ASF and AMC: the same joints as of the BVH of a motion, splits by subject."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,8 @@ def test_one_bone_by_hand(tmp_path):
     shin = places[0, motion.place_of("ltibia.end")] - places[0, motion.place_of("ltibia")]
     # Its x axis is turned by 20 degrees about z, so that the shin lies across it.
     np.testing.assert_allclose(np.linalg.norm(shin), 7.4)
-    assert shin[2] == pytest.approx(-7.4, abs=0.01)
+    # The shin lies in the plane that the turned axis leaves alone, so all of it turns.
+    assert shin[2] == pytest.approx(-7.4, abs=0.01)  # directions are written with two digits
 
 
 def test_subjects_are_in_one_split(database):
@@ -81,6 +84,25 @@ def test_a_glitch_is_cut_out(database):
     result = run(cmu.Cmu, database, frames=10, stride=10, only="07_01")
     assert 0 < len(result.records["train"]) < 4
     assert {why for _, _, why, _ in result.left_out} == {"a joint moves as no body can"}
+
+
+def test_a_recording_needs_the_skeleton_of_its_own_subject(database):
+    (database / "19/19.asf").rename(database / "19/07.asf")
+    result = run(cmu.Cmu, database, frames=20, stride=20, test_subjects="07")
+    assert {(file, why) for file, _, why, _ in result.left_out} == {
+        (f"19/19_0{trial}.amc", "its subject's skeleton, 19.asf, is not beside it")
+        for trial in (1, 2)
+    }
+    assert set(result.records) == {"test"}
+
+
+def test_a_broken_skeleton_is_blamed_and_not_the_motion(database):
+    path = database / "07/07.asf"
+    path.write_text(path.read_text().replace("length 7.1", "length x"))
+    result = run(cmu.Cmu, database, frames=20, stride=20, only="07_01")
+    ((file, _, why, _),) = result.left_out
+    assert file == "07/07_01.amc"
+    assert re.fullmatch(r"its skeleton 07.asf: line \d+: length wants 1 numbers", why)
 
 
 @pytest.mark.parametrize(
