@@ -61,7 +61,15 @@ def test_the_modern_config_is_what_was_measured():
 
 
 @pytest.mark.slow
-def test_the_command_trains_for_real(tmp_path, capsys):
+def test_the_command_trains_for_real(tmp_path, capsys, monkeypatch):
+    def smaller(*arguments):
+        config = config_of(*arguments)
+        config.evaluation.update(yaws=(0.0,), flip=False)
+        config.model.update(dim_feat=16, dim_rep=16, depth=1)
+        return config
+
+    config_of = recipes.config_of
+    monkeypatch.setattr(recipes, "config_of", smaller)
     words = ["--motion", "sample:motion3d", "--budget", "20", "--workdir", str(tmp_path)]
     assert cli.main(["recipes", *words, "--arms", "muon"]) == 0
     assert "| muon |" in capsys.readouterr().out
