@@ -88,10 +88,11 @@ def _write(workdir, rows, motion, budget, seeds):
         f"steps; {seeds} seed(s), ± over them. Depth 0 with true x and y: {rows[0]['flat_mm']:.1f}."
     )
     head = ["arm", *QUANTITIES.values()]
-    body = [
-        [row["arm"], *(f"{row[name]:.1f} ± {row[f'{name}_std']:.1f}" for name in QUANTITIES)]
-        for row in rows
-    ]
+
+    def cell(row, name):
+        return f"{row[name]:.1f}" + (f" ± {row[f'{name}_std']:.1f}" if seeds > 1 else "")
+
+    body = [[row["arm"], *(cell(row, name) for name in QUANTITIES)] for row in rows]
     lines = [about, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in body]
     with written_beside(workdir / "table.md") as beside:
