@@ -98,7 +98,8 @@ def run(
 
 def timed(ours: Callable, twin: Callable, turns: int) -> Turns:
     """Seconds of both in turn; the first of each, which may compile, does not count."""
-    ours(), twin()
+    ours()
+    twin()
     seconds: tuple[list, list] = [], []
     for _ in range(turns):
         for call, into in zip((ours, twin), seconds, strict=True):

@@ -98,7 +98,8 @@ def _onnx_runtime(path):
 
 
 def _openvino(path):
-    import openvino
+    # An extra of the user's own: checked where it is not installed too.
+    import openvino  # pyright: ignore[reportMissingImports]
 
     # Where a CPU has bfloat16 it would use that by itself.
     precision = {"INFERENCE_PRECISION_HINT": "f32"}
