@@ -86,12 +86,15 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
         }
     )
 
-    # Changes of 3D clips before they are projected. yaw, pitch: half ranges in degrees; near, far:
-    # of the camera, in metres.
+    # Changes of 3D clips before they are projected. limb_swap: the share of arms and legs that move
+    # as those of another clip; limb_turn: of each about its shoulder or hip, in degrees (std). yaw,
+    # pitch: half ranges in degrees; near, far: of the camera, in metres.
     config.augment = ConfigDict(
         {
             "mirror": True,
             "bone_std": 0.0,
+            "limb_swap": 0.0,
+            "limb_turn": 0.0,
             "yaw": 0.0,
             "pitch": 0.0,
             "scale_low": 0.0,

@@ -89,6 +89,110 @@ def random_bones(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> ja
     return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
 
 
+def _moved_with(moving: dict[str, tuple[str, ...]]) -> np.ndarray:
+    """(J, N) ones where the bone that ends at the joint moves with the part."""
+    moves_JxN = np.zeros((skeleton.NUM_JOINTS, len(moving)), bool)
+    for part, joints in enumerate(moving.values()):
+        moves_JxN[[skeleton.INDEX[joint] for joint in joints], part] = True
+    return moves_JxN
+
+
+_LIMBS_OF_BONES_JxN = _moved_with({
+    "left arm": ("lelbow", "lwrist"), "right arm": ("relbow", "rwrist"),
+    "left leg": ("lknee", "lankle"), "right leg": ("rknee", "rankle"),
+})  # fmt: skip
+
+
+def random_limb_turns(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> jax.Array:
+    """Each arm and leg of each clip turned about its shoulder or hip, all of the clip alike.
+
+    std: of the turn about each axis, in degrees. Lengths, elbows and knees keep what they are.
+    """
+
+    def one_clip(key, motion_TxJx3):
+        turns_Nx3 = jnp.radians(std) * jax.random.normal(key, (_LIMBS_OF_BONES_JxN.shape[1], 3))
+        turns_Nx3x3 = jax.vmap(_rotation)(turns_Nx3)
+        bones_TxJx3 = motion_TxJx3 - motion_TxJx3[:, _PARENTS]
+        turned_NxTxJx3 = jnp.einsum("tjc,ndc->ntjd", bones_TxJx3, turns_Nx3x3, precision="highest")
+        return _with_bones(motion_TxJx3, bones_TxJx3, turned_NxTxJx3, True)
+
+    return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
+
+
+def random_limb_swaps(keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float) -> jax.Array:
+    """Each arm and leg, with probability `share`, moves as that of its neighbour in the batch.
+
+    An arm keeps its place to the shoulders and the trunk, a leg to the hips; lengths are kept.
+    """
+    bones_BxTxJx3 = motion_BxTxJx3 - motion_BxTxJx3[:, :, _PARENTS]
+
+    def one_clip(key, motion_TxJx3, bones_TxJx3, others_TxJx3):
+        swaps_N = jax.random.bernoulli(key, share, (_LIMBS_OF_BONES_JxN.shape[1],))
+        taken_2xTxJx3 = [
+            jnp.einsum(
+                "tjc,tac,tad->tjd", others_TxJx3, _frame(others_TxJx3, *sides),
+                _frame(bones_TxJx3, *sides), precision="highest",
+            )
+            for sides in (("lshoulder", "rshoulder"), ("lhip", "rhip"))
+        ]  # fmt: skip
+        lengths_TxJx1, theirs_TxJx1 = (
+            jnp.linalg.norm(bones, axis=-1, keepdims=True) for bones in (bones_TxJx3, others_TxJx3)
+        )
+        arms_TxJx3, legs_TxJx3 = (
+            taken * (lengths_TxJx1 / jnp.maximum(theirs_TxJx1, 1e-6)) for taken in taken_2xTxJx3
+        )
+        taken_NxTxJx3 = jnp.stack([arms_TxJx3, arms_TxJx3, legs_TxJx3, legs_TxJx3])
+        return _with_bones(motion_TxJx3, bones_TxJx3, taken_NxTxJx3, swaps_N)
+
+    return jax.vmap(one_clip)(keys_B, motion_BxTxJx3, bones_BxTxJx3, _neighbours(bones_BxTxJx3))
+
+
+def _neighbours(clips_BxTxJx3):
+    """The other clip of each pair (first and second, third and fourth, ...); a last one is its own.
+
+    Pairs, so that nothing is sent where each device has an even number of rows.
+    """
+    paired = len(clips_BxTxJx3) // 2 * 2
+    pairs = clips_BxTxJx3[:paired].reshape(-1, 2, *clips_BxTxJx3.shape[1:])
+    others = pairs[:, ::-1].reshape(paired, *clips_BxTxJx3.shape[1:])
+    return jnp.concatenate([others, clips_BxTxJx3[paired:]]) if len(clips_BxTxJx3) % 2 else others
+
+
+def _with_bones(motion_TxJx3, bones_TxJx3, changed_NxTxJx3, which_N):
+    """The motion whose limbs have the changed bones, where `which_N` has it so."""
+    for limb in range(_LIMBS_OF_BONES_JxN.shape[1]):
+        moves_J = (
+            jnp.asarray(_LIMBS_OF_BONES_JxN[:, limb])
+            & jnp.broadcast_to(which_N, (_LIMBS_OF_BONES_JxN.shape[1],))[limb]
+        )
+        bones_TxJx3 = jnp.where(moves_J[:, None], changed_NxTxJx3[limb], bones_TxJx3)
+    bones_TxJx3 = bones_TxJx3.at[:, skeleton.ROOT].set(motion_TxJx3[:, skeleton.ROOT])
+    return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, bones_TxJx3, precision="highest")
+
+
+def _rotation(turn_3):
+    """(3, 3) of a rotation vector in radians, by Rodrigues' formula."""
+    angle = jnp.sqrt(jnp.maximum((turn_3**2).sum(), 1e-12))
+    x, y, z = turn_3 / angle
+    zero = jnp.zeros_like(x)
+    cross = jnp.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]])
+    squared = jnp.matmul(cross, cross, precision="highest")
+    return jnp.eye(3) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * squared
+
+
+def _frame(bones_TxJx3, left, right):
+    """(T, 3, 3): rows are across, up the trunk and their normal, of unit length."""
+    across_Tx3 = bones_TxJx3[:, skeleton.INDEX[left]] - bones_TxJx3[:, skeleton.INDEX[right]]
+    across_Tx3 = _unit(across_Tx3)
+    trunk_Tx3 = bones_TxJx3[:, skeleton.INDEX["belly"]] + bones_TxJx3[:, skeleton.INDEX["neck"]]
+    up_Tx3 = _unit(trunk_Tx3 - (trunk_Tx3 * across_Tx3).sum(-1, keepdims=True) * across_Tx3)
+    return jnp.stack([across_Tx3, up_Tx3, jnp.cross(across_Tx3, up_Tx3)], axis=1)
+
+
+def _unit(vectors):
+    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+
+
 # The limbs of the sample's person together, in metres.
 _LIMBS = 3.83
 

@@ -131,6 +131,11 @@ RECIPES: dict[str, dict] = {
     },
 }
 RECIPES["modern, muon"] = {**RECIPES["modern"], "optimizer": "muon"}
+for _arm, _change in {
+    "limb turns": {"augment.limb_turn": 20.0},
+    "limb swaps": {"augment.limb_swap": 0.3},
+}.items():
+    RECIPES[f"modern, muon, {_arm}"] = {**RECIPES["modern, muon"], **_change}
 
 
 @dataclasses.dataclass(frozen=True)

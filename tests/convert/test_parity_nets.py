@@ -103,10 +103,39 @@ def test_another_body_is_found(body):
     assert {each.name for each in wrong if not each.ok} == {"vertices", "joints"}
 
 
-def test_the_command_compares_the_whole_net(capsys):
-    words = ["parity", str(GOLDEN / "action_embed.bin"), "--lengths", "1", "--json"]
+@pytest.mark.parametrize("name", NETS)
+def test_a_changed_weight_of_a_head_is_found(name, monkeypatch, body):
+    """Each of the head's matrices in turn, two per cent larger."""
+    found = source(name)
+    usual = params.to_torch
+    heads_own = [
+        row.torch
+        for row in heads.network_rows(found.network)
+        if row.item == "params" and row.torch.startswith("head.") and row.torch.endswith("weight")
+    ]
+    assert heads_own
+    for changed in heads_own:
+
+        def planted(*arguments, changed=changed):
+            tensors = usual(*arguments)
+            return {**tensors, changed: 1.02 * np.array(tensors[changed])}
+
+        monkeypatch.setattr(params, "to_torch", planted)
+        forward, _ = parity_nets.compare(found, body, (1,))
+        assert not all(each.ok for each in forward), changed
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        ("action_class", ["logits"]), ("action_embed", ["embedding"]),
+        *((mesh, ["rotations", "betas", "vertices", "joints"]) for mesh in NETS[2:]),
+    ],
+)  # fmt: skip
+def test_the_command_compares_the_whole_net(name, outputs, capsys):
+    words = ["parity", str(GOLDEN / f"{name}.bin"), "--lengths", "1", "--json"]
     assert cli.main(words) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in found["net"]] == ["embedding"] and found["ok"]
+    assert [each["name"] for each in found["net"]] == outputs and found["ok"]
     assert cli.main([*words, "--backbone-only"]) == 0
     assert json.loads(capsys.readouterr().out)["net"] == []

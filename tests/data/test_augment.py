@@ -57,6 +57,72 @@ def test_bones_change_alike_on_both_sides_and_keep_their_directions():
     np.testing.assert_array_equal(changed[:, :, 0], MOTION[:, :, 0])
 
 
+ARMS_AND_LEGS = ("lelbow", "lwrist", "relbow", "rwrist", "lknee", "lankle", "rknee", "rankle")
+
+
+def test_limbs_turn_as_a_whole_and_nothing_else_moves():
+    turned = np.asarray(augment.random_limb_turns(keys(), jnp.asarray(MOTION), 20.0))
+    limbs = [skeleton.INDEX[name] for name in ARMS_AND_LEGS]
+    others = [joint for joint in range(skeleton.NUM_JOINTS) if joint not in limbs]
+    # Sums along the chain in float32, of positions of size 3.
+    np.testing.assert_allclose(turned[:, :, others], MOTION[:, :, others], atol=5e-6)
+    assert (np.abs(turned - MOTION)[:, :, limbs].max(axis=(1, 3)) > 0.05).all()
+    np.testing.assert_allclose(
+        skeleton.limb_lengths(turned), skeleton.limb_lengths(MOTION), rtol=1e-5, atol=1e-6
+    )
+    for upper, lower in (("lelbow", "lwrist"), ("rknee", "rankle")):
+        np.testing.assert_allclose(
+            angle_at(turned, upper, lower), angle_at(MOTION, upper, lower), atol=1e-4
+        )
+
+
+def angle_at(motion, upper, lower):
+    bones = motion - motion[:, :, skeleton.PARENTS]
+    above, below = (bones[:, :, skeleton.INDEX[name]] for name in (upper, lower))
+    lengths = np.linalg.norm(above, axis=-1) * np.linalg.norm(below, axis=-1)
+    return (above * below).sum(-1) / lengths
+
+
+def test_a_limb_is_swapped_for_the_neighbour_s_in_the_body_s_own_frame():
+    """Two clips of one motion, one turned and larger: each limb comes back as it was."""
+    first = jnp.asarray(MOTION[0])
+    second = augment.view(first, 1.0, 0.3, -0.2) * 1.5
+    pair = jnp.stack([first, second])
+    swapped = augment.random_limb_swaps(row_keys(jax.random.key(0), 0, 2), pair, 1.0)
+    np.testing.assert_allclose(swapped, pair, atol=5e-5)  # three turns in float32, of size 5
+    # Of two that differ, arms and legs are the other's, and no other joint moves.
+    pair = jnp.asarray(MOTION[:2])
+    swapped = np.asarray(augment.random_limb_swaps(row_keys(jax.random.key(0), 0, 2), pair, 1.0))
+    limbs = [skeleton.INDEX[name] for name in ARMS_AND_LEGS]
+    others = [joint for joint in range(skeleton.NUM_JOINTS) if joint not in limbs]
+    np.testing.assert_allclose(swapped[:, :, others], MOTION[:2][:, :, others], atol=5e-6)
+    np.testing.assert_allclose(
+        skeleton.limb_lengths(swapped), skeleton.limb_lengths(MOTION[:2]), rtol=1e-4, atol=1e-6
+    )
+    for upper, lower in (("lelbow", "lwrist"), ("rknee", "rankle")):
+        np.testing.assert_allclose(
+            angle_at(swapped, upper, lower), angle_at(MOTION[1::-1], upper, lower), atol=1e-4
+        )
+
+
+def test_a_batch_may_be_odd():
+    odd = jnp.asarray(MOTION[:3])
+    swapped = augment.random_limb_swaps(row_keys(jax.random.key(0), 0, 3), odd, 1.0)
+    even = augment.random_limb_swaps(row_keys(jax.random.key(0), 0, 2), odd[:2], 1.0)
+    np.testing.assert_allclose(swapped[:2], even, atol=1e-6)  # compiled apart
+    np.testing.assert_allclose(swapped[2], odd[2], atol=5e-6)  # its own neighbour
+
+
+def test_as_many_limbs_are_swapped_as_asked():
+    many = jnp.asarray(np.random.default_rng(1).normal(size=(200, 2, 17, 3)).astype(np.float32))
+    swapped = augment.random_limb_swaps(row_keys(jax.random.key(0), 0, 200), many, 0.3)
+    moved = np.abs(np.asarray(swapped - many)).max(axis=(1, 3)) > 1e-3
+    shares = moved[:, [skeleton.INDEX[name] for name in ("lelbow", "relbow", "lknee", "rknee")]]
+    # Four standard deviations of 200 draws.
+    assert (np.abs(shares.mean(axis=0) - 0.3) < 0.13).all()
+    assert len(np.unique(shares, axis=0)) == 16  # each limb by a draw of its own
+
+
 def test_scale_stays_within_its_range():
     scaled = np.asarray(augment.random_scale(keys(), jnp.asarray(MOTION), 0.5, 1.0))
     extent = np.ptp(scaled[..., :2].reshape(6, -1, 2), axis=1).max(-1) / 2
