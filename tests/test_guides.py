@@ -1,8 +1,13 @@
 """The README and the rooms' guides: links lead somewhere, commands and configs exist."""
 
+import contextlib
+import functools
+import importlib
+import io
 import re
 
 import pytest
+from ml_collections import ConfigDict
 
 from mbjax import configuration
 from mbjax.cli import main
@@ -37,9 +42,10 @@ def test_links_lead_to_what_there_is(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_configs_that_a_guide_names_exist(name):
     for file, variant in re.findall(
-        r"configs/(\w+)\.py:(\w+)\b(?![{*])", (ROOT / name).read_text()
+        r"configs/(\w+)\.py:([\w{},]+)(?![\w{*])", (ROOT / name).read_text()
     ):
-        assert configuration.load(f"configs/{file}.py:{variant}", []).task
+        for each in expanded(variant.rstrip(",")):
+            assert configuration.load(f"configs/{file}.py:{each}", []).task
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +59,86 @@ def test_commands_that_a_guide_names_exist(name, capsys):
     spans = re.findall(r"`(mbjax [^`\n]+)`", text)
     named = set(re.findall(r"(?:^ *|&& )mbjax ([a-z][a-z-]+)", "\n".join(blocks + spans), re.M))
     assert named <= known, named - known
+
+
+def commands_of(text):
+    """The lines of a page that begin with `mbjax COMMAND`, with their continuations joined."""
+    text = text.replace("\\\n", " ")
+    blocks = re.findall(r"^```.*?^```", text, re.M | re.S) + re.findall(r"^    .*", text, re.M)
+    lines = "\n".join(blocks).splitlines() + re.findall(r"`(mbjax [^`\n]+)`", text)
+    for line in lines:
+        if found := re.match(r"\s*(?:.*&& )?mbjax ([a-z][a-z-]+)(.*?)(?:\s#.*)?$", line):
+            yield found.groups()
+
+
+@functools.cache
+def flags(*command):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        main([*command, "--help"])
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", printed.getvalue()))
+
+
+@functools.cache
+def settings():
+    """The name of every setting of every config."""
+
+    def names(config, before=""):
+        for name, value in config.items():
+            yield before + name
+            if isinstance(value, ConfigDict):
+                yield from names(value, f"{before}{name}.")
+
+    return {
+        name
+        for file in (ROOT / "configs").glob("[a-z]*.py")
+        for variant in getattr(importlib.import_module(f"configs.{file.stem}"), "VARIANTS", ())
+        for name in names(configuration.load(f"configs/{file.name}:{variant}", []))
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flags_and_settings_that_a_guide_names_exist(name):
+    for command, rest in commands_of((ROOT / name).read_text()):
+        known = flags(command)
+        if command in ("finetune", "prepare") and (kind := re.match(r" ([a-z]\w+)", rest)):
+            known = flags(command, kind[1])
+        for flag in re.findall(r"(?<!\S)\[?(--?[a-z][\w.-]*)", rest):
+            if flag.startswith("--config."):
+                assert flag.removeprefix("--config.") in settings(), (command, flag)
+            else:
+                assert flag in known, (command, flag)
+
+
+def test_the_release_s_settings_have_the_names_that_their_guide_gives():
+    page = (ROOT / "mbjax/convert/README.md").read_text()
+    table = page.partition("### Flags and settings")[2].partition("###")[0]
+    named = {
+        word.partition("=")[0]
+        for row in re.findall(r"^\| `.*", table, re.M)
+        for word in re.findall(r"`([a-z_0-9.]+(?:=\w+)?)`", row.split("|")[2])
+    }
+    named -= {"model.", "mbjax.convert.names"}
+    assert len(named) > 20 and named <= settings(), named - settings()
+
+
+def expanded(path):
+    """a/{b,c}.py -> a/b.py, a/c.py"""
+    before, brace, rest = path.partition("{")
+    if not brace:
+        return [path]
+    inside, _, after = rest.partition("}")
+    return [each for part in inside.split(",") for each in expanded(before + part + after)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_a_guide_names_exist(name):
+    for span in re.findall(
+        r"`((?:mbjax|data_prep|launch|tests)/(?![^`]*(?:ROOM|TASK|CORPUS|FORM))[\w/{},.-]*)`",
+        (ROOT / name).read_text(),
+    ):
+        for path in expanded(span):
+            assert (ROOT / path).exists(), path
 
 
 def test_the_readme_is_short():
