@@ -87,14 +87,13 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
     )
 
     # Changes of 3D clips before they are projected. limb_swap: the share of arms and legs that move
-    # as those of another clip; limb_turn: of each about its shoulder or hip, in degrees (std). yaw,
-    # pitch: half ranges in degrees; near, far: of the camera, in metres.
+    # as those of another clip. yaw, pitch: half ranges in degrees; near, far: of the camera, in
+    # metres.
     config.augment = ConfigDict(
         {
             "mirror": True,
             "bone_std": 0.0,
             "limb_swap": 0.0,
-            "limb_turn": 0.0,
             "yaw": 0.0,
             "pitch": 0.0,
             "scale_low": 0.0,
@@ -224,13 +223,14 @@ def _tiny_people(config):
         {
             **of_both({"steps_per_epoch": 85}, "7fps", frames=9, frame_step=8),
             **of_both(
-                {"steps_per_epoch": 85}, "30fps", frames=27, frame_step=2, from_epoch=16,
+                {"steps_per_epoch": 85}, "30fps", frames=27, frame_step=2, from_epoch=12,
                 batch_size=16,
             ),
         }
     )  # fmt: skip
     config.pass_order = tuple(config.sources)
-    config.augment.update(bone_std=0.08, pitch=25.0, near=2.5, far=15.0)
-    config.epochs = 32
+    config.augment.update(bone_std=0.08, limb_swap=0.3, pitch=25.0, near=2.5, far=15.0)
+    config.optimizer, config.learning_rate = "muon", 3e-3
+    config.epochs = 24
     config.ramp_begin, config.ramp_end = 0.4, 0.6
     config.evaluation.dir = ""

@@ -7,6 +7,10 @@ where `annot2` and `univ_annot3` (or `annot3`) hold for each of 14 cameras (N, 5
 2048 x 2048, those of TS5 and TS6 1920 x 1080. univ_annot3 is scaled to one height for all people,
 and is what the benchmark's own script measures against.
 
+Or as P-STMO (Shan et al., ECCV 2022) converted it, which later work trains and tests on:
+data_train_3dhp.npz, `data`: {"S1 Seq1": [{"0": {"data_2d", "data_3d"}, ...}], ...}, and
+data_test_3dhp.npz, `data`: {"TS1": {"data_2d", "data_3d", "valid"}, ...}; both of the 17 joints.
+
 The layout is reproduced from its documentation and from readers of it; no file of the dataset
 itself was at hand. 2D is the dataset's own, not a detector's: errors compare with those of "GT 2D".
 
@@ -20,6 +24,7 @@ import numpy as np
 from data_prep import corpus, mat_files, windows
 from data_prep.corpora.pairs import pair_features, pair_record
 from mbjax.pose.skeleton import JOINTS
+from mbjax.safe_files import numpy_files
 
 # Of the 28 joints of training, and of the 17 of testing, those that ours are taken from. Their
 # `head` lies inside the head, where our nose is not quite; nothing nearer to it is marked.
@@ -49,7 +54,10 @@ class MpiInf3dhpOptions:
 class MpiInf3dhp(corpus.Corpus):
     """MPI-INF-3DHP: true 2D with true 3D in camera millimetres; the test split's valid frames."""
 
-    TREE = "S1/Seq1/annot.mat ... and TS1/annot_data.mat ..."
+    TREE = (
+        "S1/Seq1/annot.mat ... and TS1/annot_data.mat ..., or data_train_3dhp.npz and "
+        "data_test_3dhp.npz"
+    )
     OPTIONS = MpiInf3dhpOptions
 
     @classmethod
@@ -59,15 +67,28 @@ class MpiInf3dhp(corpus.Corpus):
     @classmethod
     def source_files(cls, raw, options):
         _cameras(options)
-        return [
-            *corpus.found(raw, "**/S[1-8]/Seq[12]/annot.mat", "train"),
-            *corpus.found(raw, "**/TS[1-6]/annot_data.mat", "test"),
-        ]
+        sources = []
+        for split, own in (
+            ("train", "S[1-8]/Seq[12]/annot.mat"),
+            ("test", "TS[1-6]/annot_data.mat"),
+        ):
+            found = [
+                corpus.found(raw, f"**/{files}", split) for files in (own, f"data_{split}_3dhp.npz")
+            ]
+            if all(found):
+                raise ValueError(
+                    f"{raw} holds {found[0][0].name} and {found[1][0].name}, which are of the same "
+                    "recordings; keep one of the two outside it"
+                )
+            sources += found[0] + found[1]
+        return sources
 
     @classmethod
     def records(cls, source, options, report):
         truth = "univ_annot3" if options.universal else "annot3"
-        if source.split == "test":
+        if source.path.suffix == ".npz":
+            yield from _converted(source, options, report)
+        elif source.split == "test":
             yield from _testing(source, options, report, truth)
         else:
             yield from _training(source, options, report, truth)
@@ -98,13 +119,18 @@ def _training(source, options, report, truth):
 def _testing(source, options, report, truth):
     name = source.path.parts[-2]
     content = mat_files.read(source.path, ("annot2", truth, "valid_frame"))
+    given = (content["annot2"], content[truth], content["valid_frame"])
+    yield from _valid_frames(name, *given, options, report)
+
+
+def _valid_frames(name, pixels, pose, valid, options, report):
     order = [_OF_TESTING[joint] for joint in JOINTS]
-    pixels = _array(content["annot2"], 17, 2)[:, order]
-    pose = _array(content[truth], 17, 3)[:, order]
-    valid = np.asarray(content["valid_frame"]).reshape(-1) != 0
+    pixels, pose = _array(pixels, 17, 2)[:, order], _array(pose, 17, 3)[:, order]
+    valid = np.asarray(valid).reshape(-1) != 0
     if not len(valid) == len(pixels) == len(pose):
         raise ValueError(
-            f"valid_frame, annot2 and {truth} have {len(valid)}, {len(pixels)} and {len(pose)} rows"
+            f"{name}: there are {len(pixels)} rows of 2D, {len(pose)} of 3D and {len(valid)} that "
+            "say which are valid"
         )
     report.read(len(pixels), 25.0)
     if not valid.all():
@@ -117,6 +143,41 @@ def _testing(source, options, report, truth):
     ]
     size = (1920, 1080) if name in _WIDE else (2048, 2048)
     yield from _clips(clips, name, name, "", size, pixels, pose, report)
+
+
+def _converted(source, options, report):
+    """From P-STMO's .npz: all recordings of a split in one file, of the 17 joints of testing."""
+    data = numpy_files.read_npz(source.path, objects=True).get("data")
+    data = data.item() if data is not None and data.shape == () else None
+    if not isinstance(data, dict) or not data:
+        raise corpus.BadFile("has no `data`, a dict of recordings")
+    order = [_OF_TESTING[joint] for joint in JOINTS]
+    for name, content in data.items():
+        if source.split == "test":
+            given = _entries(name, content, ("data_2d", "data_3d", "valid"))
+            for key, record in _valid_frames(name, *given, options, report):
+                yield f"{name}/{key}", record
+            continue
+        cameras = content[0] if isinstance(content, (list, tuple)) and content else content
+        sequence = name.rpartition(" ")[2]
+        for camera in map(str, _cameras(options)):
+            (of_camera,) = _entries(name, cameras, (camera,))
+            pixels, pose = _entries(name, of_camera, ("data_2d", "data_3d"))
+            pixels, pose = _array(pixels, 17, 2)[:, order], _array(pose, 17, 3)[:, order]
+            report.read(len(pixels), 25.0)
+            recording = f"{name.replace(' ', '_')}_{camera}"
+            clips = windows.cut_source(recording, len(pixels), options.frames, options.stride)
+            size = (2048, 2048)
+            for key, record in _clips(
+                clips, recording, sequence, camera, size, pixels, pose, report
+            ):
+                yield f"{name}/{key}", record
+
+
+def _entries(name, content, keys):
+    if not isinstance(content, dict) or any(key not in content for key in keys):
+        raise corpus.BadFile(f"{name} has no {', '.join(keys)}")
+    return [content[key] for key in keys]
 
 
 def _clips(clips, name, action, camera, size, pixels, pose, report):

@@ -103,22 +103,6 @@ _LIMBS_OF_BONES_JxN = _moved_with({
 })  # fmt: skip
 
 
-def random_limb_turns(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> jax.Array:
-    """Each arm and leg of each clip turned about its shoulder or hip, all of the clip alike.
-
-    std: of the turn about each axis, in degrees. Lengths, elbows and knees keep what they are.
-    """
-
-    def one_clip(key, motion_TxJx3):
-        turns_Nx3 = jnp.radians(std) * jax.random.normal(key, (_LIMBS_OF_BONES_JxN.shape[1], 3))
-        turns_Nx3x3 = jax.vmap(_rotation)(turns_Nx3)
-        bones_TxJx3 = motion_TxJx3 - motion_TxJx3[:, _PARENTS]
-        turned_NxTxJx3 = jnp.einsum("tjc,ndc->ntjd", bones_TxJx3, turns_Nx3x3, precision="highest")
-        return _with_bones(motion_TxJx3, bones_TxJx3, turned_NxTxJx3, True)
-
-    return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
-
-
 def random_limb_swaps(keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float) -> jax.Array:
     """Each arm and leg, with probability `share`, moves as that of its neighbour in the batch.
 
@@ -168,16 +152,6 @@ def _with_bones(motion_TxJx3, bones_TxJx3, changed_NxTxJx3, which_N):
         bones_TxJx3 = jnp.where(moves_J[:, None], changed_NxTxJx3[limb], bones_TxJx3)
     bones_TxJx3 = bones_TxJx3.at[:, skeleton.ROOT].set(motion_TxJx3[:, skeleton.ROOT])
     return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, bones_TxJx3, precision="highest")
-
-
-def _rotation(turn_3):
-    """(3, 3) of a rotation vector in radians, by Rodrigues' formula."""
-    angle = jnp.sqrt(jnp.maximum((turn_3**2).sum(), 1e-12))
-    x, y, z = turn_3 / angle
-    zero = jnp.zeros_like(x)
-    cross = jnp.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]])
-    squared = jnp.matmul(cross, cross, precision="highest")
-    return jnp.eye(3) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * squared
 
 
 def _frame(bones_TxJx3, left, right):

@@ -131,11 +131,10 @@ RECIPES: dict[str, dict] = {
     },
 }
 RECIPES["modern, muon"] = {**RECIPES["modern"], "optimizer": "muon"}
-for _arm, _change in {
-    "limb turns": {"augment.limb_turn": 20.0},
-    "limb swaps": {"augment.limb_swap": 0.3},
-}.items():
-    RECIPES[f"modern, muon, {_arm}"] = {**RECIPES["modern, muon"], **_change}
+RECIPES["modern, muon, limb swaps"] = {**RECIPES["modern, muon"], "augment.limb_swap": 0.3}
+RECIPES["modern, muon, limb swaps, 3e-3"] = {
+    **RECIPES["modern, muon, limb swaps"], "learning_rate": 3e-3,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

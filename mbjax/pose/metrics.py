@@ -3,6 +3,8 @@
 Shapes in names: T frames (any leading axes), J joints. Units are those of the input.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mbjax.pose.rotations import similarity_align
@@ -50,15 +52,18 @@ PCK_MM = 150.0
 _AUC_MM = np.linspace(0, PCK_MM, 31)
 
 
-def pck_auc(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(PCK, AUC) of each frame in millimetres: shares of all joints, the root's too, in [0, 1].
+def pck_auc(
+    pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray, joints: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """(PCK, AUC) of each frame in millimetres: shares in [0, 1] of `joints`, or of all of them.
 
-    PCK: joints within 150 mm of the truth; AUC: the mean of such shares at 0, 5, ... 150 mm (Mehta
-    et al., 3DV 2017).
+    PCK: joints less than 150 mm from the truth; AUC: the mean of such shares at 0, 5, ... 150 mm
+    (Mehta et al., 3DV 2017, and the script that comes with its test set).
     """
     _same_shape(pose_TxJx3, target_TxJx3)
     distance = np.linalg.norm(np.subtract(pose_TxJx3, target_TxJx3, dtype=np.float64), axis=-1)
-    within = distance[..., None] <= _AUC_MM
+    chosen = distance[..., list(joints)] if len(joints) else distance
+    within = chosen[..., None] < _AUC_MM
     return within[..., -1].mean(-1), within.mean((-2, -1))
 
 

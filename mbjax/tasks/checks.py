@@ -34,7 +34,6 @@ RANGES = {
     "ramp_end": (0, 1),
     "augment.bone_std": (0, _INFINITE),
     "augment.limb_swap": (0, 1),
-    "augment.limb_turn": (0, 180),
     "augment.yaw": (0, 180),
     "augment.pitch": (0, 180),
     "augment.scale_low": (0, _INFINITE),

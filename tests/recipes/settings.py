@@ -23,5 +23,4 @@ TINY_STEP = (
     *TINY_MODEL, "--config.model.structure=st", "--config.batch_size=32", "--config.epochs=4",
     "--config.sources.annotated.dir=", "--config.sources.detected.dir=",
     "--config.evaluation.dir=", "--config.clip_norm=1.0", "--config.augment.limb_swap=0.3",
-    "--config.augment.limb_turn=10.0",
 )  # fmt: skip

@@ -25,12 +25,20 @@ from mbjax.pose.skeleton import NUM_JOINTS, ROOT, root_relative
 from mbjax.tasks import pose_targets
 from mbjax.tasks.checks import check_config, check_length
 from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
-from mbjax.tasks.pose3d.h36m_protocol import QUANTITIES, Recording, Scores, is_left_out
+from mbjax.tasks.pose3d.h36m_protocol import (
+    DHP_JOINTS,
+    QUANTITIES,
+    Recording,
+    Scores,
+    is_left_out,
+)
 from mbjax.training.task import Report
 
 CLIPS = ("every_frame", "reference")
 MILLIMETRES = ("factor", "camera")
-_H36M = "h36m"  # the corpus' name in its dataset_info.json
+# The corpora's names in their dataset_info.json, and in papers.
+_H36M, _DHP = "h36m", "mpi_inf3dhp"
+_PAPERS_NAMES = {_H36M: "Human3.6M", _DHP: "MPI-INF-3DHP"}
 
 
 class Evaluation:
@@ -132,12 +140,12 @@ class Evaluation:
     def describe(self) -> list[str]:
         """What the numbers are, for people: a line each."""
         options = self._options
-        name = {_H36M: "Human3.6M"}.get(self.corpus, self.corpus)
+        name = _PAPERS_NAMES.get(self.corpus, self.corpus)
         whole = self._every_frame_is_there() and options.clips == "every_frame"
         lines = [
             f"{name} ({self._reader.directory}, {options.split}), in mm, relative to the root",
             "protocol: "
-            + (f"{name}, " if self.corpus == _H36M else "")
+            + (f"{name}, " if self.corpus in _PAPERS_NAMES else "")
             + ("true" if self._config.gt_2d else "detected")
             + " 2D; "
             + (
@@ -151,6 +159,11 @@ class Evaluation:
         ]
         if self.corpus == _H36M:
             lines.append("left out: s_09 act_05 subact_02, act_10 subact_02, act_13 subact_01")
+        if self.corpus == _DHP:
+            lines.append(
+                "PCK and AUC: of the benchmark's 14 joints; All frames is what papers report "
+                "(P-STMO and after it: of all valid frames of TS1 to TS6)"
+            )
         return lines
 
     def __call__(self, graphdef, state, devices) -> dict[str, float]:
@@ -160,6 +173,7 @@ class Evaluation:
     def measure(self, graphdef, state, devices, keep: Callable | None = None) -> Scores:
         """keep: called for each recording with (source, action, frames (N,), scores (N, Q))."""
         scores, current = Scores(), None
+        pck_joints = DHP_JOINTS if self.corpus == _DHP else ()
 
         def finish():
             rows, values = current.scores()
@@ -172,7 +186,7 @@ class Evaluation:
             if current is None or current.source != record["source"]:
                 if current:
                     finish()
-                current = Recording(record["source"], record["action"])
+                current = Recording(record["source"], record["action"], pck_joints)
             window = self._windows[example[1]]
             pose = pose_TxJx3.astype(np.float64) * self._mm_per_unit(record, window)
             current.add(record["frames"][window], pose, record["pose_mm"][window])

@@ -9,10 +9,11 @@ Shapes in names: T frames of a clip, N frames of a recording, J joints, Q quanti
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from mbjax.pose import metrics
+from mbjax.pose import metrics, skeleton
 from mbjax.pose.skeleton import root_relative
 
 # Recordings of Human3.6M whose truth is off; names are without the camera, '_ca_01'.
@@ -36,33 +37,46 @@ LABELS = {
 _PERCENT = ("pck_150mm", "auc_150mm")
 
 
+# The joints whose PCK and AUC count in the script of MPI-INF-3DHP: not root, belly and nose.
+DHP_JOINTS = tuple(
+    i for i, name in enumerate(skeleton.JOINTS) if name not in ("root", "belly", "nose")
+)
+
+
 def is_left_out(source: str) -> bool:
     """Whether the protocol leaves a recording of Human3.6M out."""
     return source[: -len("_ca_01")] in LEFT_OUT
 
 
-def frame_scores(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
+def frame_scores(
+    pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray, pck_joints: Sequence[int] = ()
+) -> np.ndarray:
     """(T, Q) of OF_A_FRAME; pose and target in mm, relative to the root."""
     pair = (pose_TxJx3, target_TxJx3)
     return np.stack(
         [metrics.mpjpe(*pair), metrics.p_mpjpe(*pair), metrics.n_mpjpe(*pair),
-         *metrics.pck_auc(*pair)],
+         *metrics.pck_auc(*pair, pck_joints)],
         axis=-1,
     )  # fmt: skip
 
 
 class Recording:
-    """One recording's clips; `scores` when all of them are there."""
+    """One recording's clips; `scores` when all of them are there.
 
-    def __init__(self, source: str, action: str):
-        self.source, self.action = source, action
+    pck_joints: those that PCK and AUC count; () for all.
+    """
+
+    def __init__(self, source: str, action: str, pck_joints: Sequence[int] = ()):
+        self.source, self.action, self._pck_joints = source, action, pck_joints
         self._clips: list = []
 
     def add(self, rows_T: np.ndarray, pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> None:
         """rows: which frames these are; pose and target in mm, any root."""
         pose = root_relative(np.asarray(pose_TxJx3, np.float64))
         target = root_relative(np.asarray(target_TxJx3, np.float64))
-        self._clips.append((np.asarray(rows_T), frame_scores(pose, target), pose, target))
+        self._clips.append(
+            (np.asarray(rows_T), frame_scores(pose, target, self._pck_joints), pose, target)
+        )
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
         """(frames (N,) ascending, QUANTITIES (N, Q)); velocity is NaN where no frame comes before.

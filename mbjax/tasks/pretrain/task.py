@@ -130,17 +130,13 @@ def _metres_per_unit(reader):
     return float(np.mean(known)) if all(known) else None
 
 
-_OF_LIMBS = {"limb_swap": augment.random_limb_swaps, "limb_turn": augment.random_limb_turns}
-
-
 def augmented(options, keys_Bx4, pose_BxTxJx3):
     """Mirror, limbs, bone lengths, camera, scale, in this order, each only if the config asks."""
     if options.mirror:
         pose_BxTxJx3 = augment.random_mirror(keys_Bx4[:, 0], pose_BxTxJx3)
-    for number, (name, change) in enumerate(_OF_LIMBS.items(), start=2):
-        if options.get(name):
-            keys_B = jax.vmap(lambda key, n=number: jax.random.fold_in(key, n))(keys_Bx4[:, 1])
-            pose_BxTxJx3 = change(keys_B, pose_BxTxJx3, options[name])
+    if options.get("limb_swap"):
+        keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys_Bx4[:, 1])
+        pose_BxTxJx3 = augment.random_limb_swaps(keys_B, pose_BxTxJx3, options.limb_swap)
     if options.bone_std:
         pose_BxTxJx3 = augment.random_bones(keys_Bx4[:, 1], pose_BxTxJx3, options.bone_std)
     if options.yaw or options.pitch:

@@ -152,6 +152,58 @@ def test_mpi_inf_3dhp(tmp_path):
     assert result.notes["frames marked as not valid, in test"] == 2
 
 
+def converted(tmp_path):
+    """What P-STMO's tools write: dicts in arrays of objects, of the 17 joints of testing."""
+    order = [7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6]
+    training, valid = {}, np.ones(30, bool)
+    for sequence in ("Seq1", "Seq2"):
+        cameras = {}
+        for camera in range(14):
+            pixels, pose = motion(20, camera, 28)
+            cameras[str(camera)] = {"data_2d": pixels[:, order], "data_3d": pose[:, order]}
+        training[f"S1 {sequence}"] = [cameras]
+    valid[[0, 20]] = False
+    pixels, pose = motion(30, 99)
+    testing = {"TS5": {"data_2d": pixels, "data_3d": pose, "valid": valid}}
+    for split, data in (("train", training), ("test", testing)):
+        np.savez_compressed(tmp_path / f"data_{split}_3dhp.npz", data=np.array(data, object))
+
+
+def test_mpi_inf_3dhp_as_p_stmo_converted_it_gives_the_same_records(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir(), theirs.mkdir()
+    dhp(ours)
+    converted(theirs)
+    options = {"frames": 9, "stride": 5, "cameras": "0,8"}
+    first = run(mpi_inf_3dhp.MpiInf3dhp, ours, **options)
+    second = run(mpi_inf_3dhp.MpiInf3dhp, theirs, **options)
+    assert first.notes == second.notes and not second.left_out
+    train = [r for r in second.records["train"] if r["source"].startswith("S1_Seq2")]
+    assert len(train) == len(second.records["train"]) / 2
+    for a, b in zip(
+        first.records["train"] + first.records["test"], train + second.records["test"], strict=True
+    ):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_mpi_inf_3dhp_twice_or_damaged(tmp_path):
+    dhp(tmp_path)
+    converted(tmp_path)
+    with pytest.raises(ValueError, match=r"annot.mat and data_train_3dhp.npz.*keep one"):
+        run(mpi_inf_3dhp.MpiInf3dhp, tmp_path)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    content = {"TS1": {"data_2d": np.zeros((3, 17, 2)), "valid": np.ones(3)}}
+    np.savez(broken / "data_test_3dhp.npz", data=np.array(content, object))
+    np.savez(broken / "data_train_3dhp.npz", data=np.zeros(3))
+    found = run(mpi_inf_3dhp.MpiInf3dhp, broken)
+    assert {why for *_, why, _ in found.left_out} == {
+        "TS1 has no data_2d, data_3d, valid", "has no `data`, a dict of recordings",
+    }  # fmt: skip
+
+
 def test_mpi_inf_3dhp_of_the_wrong_kind_is_named(tmp_path):
     dhp(tmp_path)
     wrong = run(mpi_inf_3dhp.MpiInf3dhp, tmp_path, frames=9, universal=False)

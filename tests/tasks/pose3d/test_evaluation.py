@@ -8,6 +8,7 @@ import pytest
 
 from mbjax import configuration
 from mbjax.devices import sharding
+from mbjax.pose.skeleton import root_relative
 from mbjax.tasks.pose3d.evaluation import Evaluation
 from tests.recipes.pose3d import Fixed, Reader, records, state_of
 
@@ -56,6 +57,64 @@ def test_numbers_of_the_reference_from_a_prepared_dataset(config, golden, tmp_pa
     by_name = measure(config, cover)
     assert by_name.means()["mpjpe_mm"] == pytest.approx(float(values["mpjpe"]), rel=1e-6)
     assert by_name.means()["p_mpjpe_mm"] == pytest.approx(float(values["p_mpjpe"]), rel=1e-6)
+
+
+class FromRoot(Fixed):
+    def __call__(self, x):
+        return root_relative(super().__call__(x))
+
+
+def test_mpi_inf_3dhp_by_its_own_script(config, tmp_path):
+    """From P-STMO's file through `mbjax prepare`, against the sums of the benchmark's script."""
+    from mbjax.cli import main
+    from mbjax.data.records import RecordReader
+    from tests.data_prep.corpora.test_pairs import motion
+
+    data, raw = {}, tmp_path / "raw"
+    for number, (name, frames) in enumerate((("TS1", 20), ("TS6", 33))):
+        _, pose = motion(frames, number)
+        pose[..., 2] = 4000 + 0.3 * (pose[..., 2] - 4000)  # flat enough that many joints are near
+        pixels = 1500 * pose[..., :2] / pose[..., 2:] + 1024
+        valid = np.ones(frames)
+        valid[[3, 4]] = 0
+        data[name] = {"data_2d": pixels, "data_3d": pose, "valid": valid}
+    raw.mkdir()
+    np.savez(raw / "data_test_3dhp.npz", data=np.array(data, object))
+    words = ["prepare", "mpi_inf_3dhp", "--raw", str(raw), "--out", str(tmp_path / "data")]
+    assert main([*words, "--frames=9"]) == 0
+
+    config.evaluation.flip = False
+    reader = RecordReader(tmp_path / "data", "test")
+    found = measure(config, reader, model=FromRoot())
+    # Factors are the preparation's; the rest is worked out in the dataset's order and axes.
+    factors = {
+        (record["source"], frame): factor
+        for record in (reader[i] for i in range(len(reader)))
+        for frame, factor in zip(record["frames"], record["factor_2_5d"], strict=True)
+    }
+    errors = {}
+    for name, width, height in (("TS1", 2048, 2048), ("TS6", 1920, 1080)):
+        given = data[name]
+        x = (given["data_2d"] - [width / 2, height / 2]) / (width / 2)
+        x = np.concatenate([x, np.ones_like(x[..., :1])], axis=-1).astype(np.float32)
+        lifted = np.asarray(Fixed()(x), np.float64) * width / 2
+        rows = [row for row in range(len(x)) if given["valid"][row]]
+        scale = np.array([factors[name, row] for row in rows])[:, None, None]
+        pose, truth = lifted[rows] * scale, given["data_3d"][rows]
+        off = (pose - pose[:, 14:15]) - (truth - truth[:, 14:15])
+        errors[name] = np.sqrt((off**2).sum(-1))
+    groups = np.array([1, 2, 3, 6, 4, 7, 5, 8, 9, 12, 10, 13, 11, 14]) - 1
+    every = np.concatenate(list(errors.values()))
+    for values, mine in ((every, found.over_frames()), (errors["TS6"], found.of_action("TS6"))):
+        assert mine["mpjpe_mm"] == pytest.approx(values.mean(), rel=1e-5)  # float32 predictions
+        counted = values[:, groups]
+        assert mine["pck_150mm"] == pytest.approx((counted < 150).mean(), abs=1e-3)
+        curve = [(counted < threshold).mean() for threshold in range(0, 151, 5)]
+        assert mine["auc_150mm"] == pytest.approx(np.mean(curve), abs=1e-3)
+    assert 0.05 < found.over_frames()["auc_150mm"] < found.over_frames()["pck_150mm"] < 0.95
+    assert found.frames == len(every) == 49
+    text = Evaluation(config, reader).describe()
+    assert "protocol: MPI-INF-3DHP" in text[1] and "14 joints" in text[-1]
 
 
 def test_the_reference_s_rule_takes_whole_clips_from_the_start(config):

@@ -82,6 +82,12 @@ def test_pck_and_auc_by_hand():
     pose = target.copy()
     pose[0, :4, 0] = [10, 74, 150, 151]
     pck, auc = metrics.pck_auc(pose, target)
-    assert pck[0] == pytest.approx(16 / 17)
-    # Thresholds 0, 5 ... 150: 10 is within 29 of 31, 74 within 16, 150 within one, 151 within none.
-    assert auc[0] == pytest.approx((13 * 31 + 29 + 16 + 1) / (17 * 31))
+    # Less than a threshold, so 150 mm is too far, and of 0 mm nothing is less.
+    assert pck[0] == pytest.approx(15 / 17)
+    # Thresholds 0, 5 ... 150: 0 mm is within 30 of 31, 10 within 28, 74 within 16.
+    assert auc[0] == pytest.approx((13 * 30 + 28 + 16) / (17 * 31))
+    # The script of MPI-INF-3DHP leaves root, belly and nose out: joints 0, 7 and 9 here.
+    pck, auc = metrics.pck_auc(pose, target, protocol.DHP_JOINTS)
+    assert len(protocol.DHP_JOINTS) == 14
+    assert pck[0] == pytest.approx(12 / 14)
+    assert auc[0] == pytest.approx((11 * 30 + 16) / (14 * 31))
