@@ -176,7 +176,9 @@ def _from_orbax(path, num_heads, which, backbone_only, optimizer):
         _refuse_broken(tensors)
         if adam and not optimizer_state.is_whole(adam, rows):
             adam = None
-            notes.append("a part of it did not train: the optimizer's state is left out")
+            notes.append(
+                "a part of it did not train, or not by AdamW: the optimizer's state is left out"
+            )
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     meta = {**meta, "network": _described(network, described)}

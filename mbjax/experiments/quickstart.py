@@ -26,7 +26,7 @@ _CORPUS = (
 
 
 def run(workdir: str | os.PathLike, steps: int | None, say: Callable[[str], None]) -> dict:
-    """Trains configs/pretrain.py:tiny in `workdir`, continuing what is there; draws; sums up.
+    """Trains configs/pretrain.py:quickstart in `workdir`, continuing what is there; draws; sums up.
 
     steps: about so many training steps instead of the config's. ValueError for a folder that holds
     something else. Returns the final metrics.
@@ -35,7 +35,7 @@ def run(workdir: str | os.PathLike, steps: int | None, say: Callable[[str], None
     workdir = on_disk(workdir, "work folder")
     if workdir.is_dir() and any(workdir.iterdir()) and not (workdir / RUN_FILE).exists():
         raise ValueError(f"{workdir} holds something else: give another folder as --workdir")
-    config = configuration.load("pretrain:tiny", [])
+    config = configuration.load("pretrain:quickstart", [])
     if steps is not None:
         shorten(config, steps)
     say(_CORPUS)
@@ -110,7 +110,7 @@ in {workdir}/
 
 next:
   mbjax infer --checkpoint {workdir} --keypoints YOURS     2D keypoints of a detector to 3D motion
-  mbjax pretrain --config pretrain:tiny --workdir runs/longer --config.epochs=300
+  mbjax pretrain --config pretrain:quickstart --workdir runs/longer --config.epochs=300
   mbjax bench --config pretrain:mb_lite --batch-size 4
   mbjax evaluate --checkpoint {workdir}
   mbjax prepare --help        datasets from AMASS, Human3.6M, PoseTrack, your own BVH files
