@@ -9,16 +9,16 @@ Variants: `mb` (Full, 42.5 M parameters) and `mb_lite` (Lite, 16.0 M), with the 
 `modern` and `modern_lite`, the same networks by a recipe that is better at equal steps where it was
 measured, on a small network (mbjax/experiments/README.md);
 `quickstart`, which `mbjax quickstart` runs on the sample corpus in the package; `tiny`, what it was
-before, by AdamW in twice as many steps; `tiny_long`, a longer run of that kind; and `tiny_people`, that on more people whose weights are `mbjax.load("tiny")`
-(mbjax/weights/README.md).
+before, by AdamW in twice as many steps; `tiny_long`, a longer run of that kind;
+and `tiny_people`, on more people, whose weights are `mbjax.load("tiny")` (mbjax/weights/README.md).
 
 A source whose `dir` is empty is left out. What to expect: the release reports no figure for
 pretraining itself; fine-tuned on Human3.6M its Full model reaches an MPJPE of 37.2 mm.
 
 Measured on the sample corpus (one person in one room: it shows that the recipe works, not how well
 it does on others). Root-relative error in mm on the held-out recording, 8 cameras, flip-averaged.
-`tiny` by an earlier `mbjax quickstart`, 8 minutes 6 seconds on two cores of an AMD EPYC, corruption coming in
-between 50 and 80 % of the run:
+`tiny` by an earlier `mbjax quickstart`, 8 minutes 6 seconds on two cores of an AMD EPYC, corruption
+coming in between 50 and 80 % of the run:
 
     step                    432     864   1,296   1,728   2,160   true x and y, depth 0
     clean 2D              104.8    69.7    58.0    53.6    52.4   109.9
