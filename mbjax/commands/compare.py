@@ -15,6 +15,13 @@ def add(command) -> None:
         "--height", type=positive, default=1.75, metavar="M",
         help="of the person, which errors in mm are for (%(default)s)",
     )  # fmt: skip
+    sub.add_argument(
+        "--world", action="store_true",
+        help="motions in metres with the root's path, motion.npz of 'mbjax infer' or .npy: "
+        "W-MPJPE, WA-MPJPE, RTE and jitter, as EMDB 2 is measured",
+    )  # fmt: skip
+    sub.add_argument("--fps", type=positive, default=30.0, help="of both, for jitter (%(default)s)")
+    sub.add_argument("--person", type=int, metavar="N", help="of a motion.npz that holds several")
     sub.add_argument("--out", default="", metavar="FILE.npz", help="errors of every frame")
     json_argument(sub)
 
@@ -27,17 +34,29 @@ def _compare(args):
 
     if args.out:
         check_file(args.out)
-    motion, reference = compare.read_motion(args.motion), compare.read_motion(args.reference)
-    found = compare.compare(motion, reference, args.height)
+    if args.world:
+        motion = compare.read_world(args.motion, args.person)
+        found = compare.compare_in_world(motion, compare.read_world(args.reference), args.fps)
+    else:
+        motion, reference = compare.read_motion(args.motion), compare.read_motion(args.reference)
+        found = compare.compare(motion, reference, args.height)
     if args.out:
         # A file, not its name: numpy adds .npz to others.
         with written_beside(args.out) as beside, open(beside, "wb") as file:
             np.savez(file, **found)
     means = {name: float(errors.mean()) for name, errors in found.items()}
     if args.json:
-        print(json.dumps({"frames": len(found["p_mpjpe_mm"]), **means}))
+        print(json.dumps({"frames": len(motion), **means}))
         return
-    print(f"{len(found['p_mpjpe_mm'])} frames, a person of {args.height:g} m, bone lengths alike")
+    if args.world:
+        print(f"{len(motion)} frames at {args.fps:g} a second, segments of 100 frames aligned")
+        print(f"W-MPJPE  {means['w_mpjpe_mm']:7.1f} mm       by each segment's first two frames")
+        print(f"WA-MPJPE {means['wa_mpjpe_mm']:7.1f} mm       by all of it")
+        print(f"RTE      {means['rte_percent']:7.1f} %        of the way that the root goes")
+        print(f"jitter   {means['jitter_10m_s3']:7.1f} 10 m/s^3 "
+              f"(reference {means['reference_jitter_10m_s3']:.1f})")  # fmt: skip
+        return
+    print(f"{len(motion)} frames, a person of {args.height:g} m, bone lengths alike")
     print(f"P-MPJPE  {means['p_mpjpe_mm']:6.1f} mm  after alignment of every frame")
     print(f"MPJPE    {means['mpjpe_mm']:6.1f} mm  relative to the root")
     print(f"flat     {means['flat_mm']:6.1f} mm  the reference's x, y with depth 0, aligned")

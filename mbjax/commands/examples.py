@@ -64,6 +64,7 @@ _EXAMPLES = {
     "compare": (
         "compare motion/X3D.npy truth/X3D.npy",
         "compare motion/X3D.npy truth/X3D.npy --height 1.62 --out errors.npz",
+        "compare motion/motion.npz truth.npy --world --fps 25",
     ),
     "motion-steps": ("motion-steps --checkpoint tiny", "motion-steps --checkpoint tiny --smooth 4"),
     "compile": (

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from mbjax.motion.motion import stature
-from mbjax.pose import metrics
+from mbjax.pose import metrics, world_metrics
 from mbjax.pose.skeleton import NUM_JOINTS, limb_lengths, root_relative
 from mbjax.safe_files import numpy_files
 
@@ -20,13 +20,7 @@ def compare(motion_TxJx3: np.ndarray, reference_TxJx3: np.ndarray, height: float
     reference's mean bone length. flat_mm: P-MPJPE of the reference's own x, y with depth 0, the
     error of a flat prediction. ValueError where the shapes differ.
     """
-    for name, array in (("motion", motion_TxJx3), ("reference", reference_TxJx3)):
-        if array.ndim != 3 or array.shape[1:] != (NUM_JOINTS, 3):
-            raise ValueError(f"the {name} has shape {array.shape}; (frames, 17, 3) was wanted")
-    if len(motion_TxJx3) != len(reference_TxJx3):
-        raise ValueError(
-            f"the motion has {len(motion_TxJx3)} frames, the reference {len(reference_TxJx3)}"
-        )
+    _check(motion_TxJx3, reference_TxJx3)
     reference = root_relative(np.asarray(reference_TxJx3, np.float64))
     motion = root_relative(np.asarray(motion_TxJx3, np.float64))
     reference = reference * (1000 * height / stature(reference))
@@ -38,11 +32,62 @@ def compare(motion_TxJx3: np.ndarray, reference_TxJx3: np.ndarray, height: float
     }
 
 
-def read_motion(path) -> np.ndarray:
-    """(T, 17, 3) of an .npy file such as X3D.npy; ValueError or FileNotFoundError in one line."""
+def compare_in_world(motion_TxJx3, reference_TxJx3, fps: float) -> dict:
+    """{name: array}: world_metrics of two motions in metres. ValueError as `compare`."""
+    _check(motion_TxJx3, reference_TxJx3)
+    if len(motion_TxJx3) < 4:
+        raise ValueError(f"{len(motion_TxJx3)} frames: jitter needs at least 4")
+    pair = (motion_TxJx3, reference_TxJx3)
+    return {
+        "w_mpjpe_mm": world_metrics.w_mpjpe(*pair),
+        "wa_mpjpe_mm": world_metrics.wa_mpjpe(*pair),
+        "rte_percent": world_metrics.root_translation_error(*pair),
+        "jitter_10m_s3": world_metrics.jitter(motion_TxJx3, fps),
+        "reference_jitter_10m_s3": world_metrics.jitter(reference_TxJx3, fps),
+    }
+
+
+def _check(motion_TxJx3, reference_TxJx3):
+    for name, array in (("motion", motion_TxJx3), ("reference", reference_TxJx3)):
+        if array.ndim != 3 or array.shape[1:] != (NUM_JOINTS, 3):
+            raise ValueError(f"the {name} has shape {array.shape}; (frames, 17, 3) was wanted")
+    if len(motion_TxJx3) != len(reference_TxJx3):
+        raise ValueError(
+            f"the motion has {len(motion_TxJx3)} frames, the reference {len(reference_TxJx3)}"
+        )
+
+
+def read_world(path, person: int | None = None) -> np.ndarray:
+    """(T, 17, 3) metres: `world_joints` of a motion.npz of 'mbjax infer', or an .npy file of them.
+
+    person: whose, as the file numbers them; None where it holds one.
+    """
+    path = _file(path)
+    if path.suffix != ".npz":
+        return read_motion(path)
+    try:
+        found = numpy_files.read_npz(path, ("world_joints", "world_person"))
+        joints, persons = found["world_joints"], found["world_person"]
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"{path} is not a motion.npz of 'mbjax infer'") from None
+    known = np.unique(persons).tolist()
+    if person is None and len(known) == 1:
+        person = known[0]
+    if person not in known:
+        raise ValueError(f"{path} holds persons {', '.join(map(str, known))}; --person says which")
+    return joints[persons == person]
+
+
+def _file(path):
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
+    return path
+
+
+def read_motion(path) -> np.ndarray:
+    """(T, 17, 3) of an .npy file such as X3D.npy; ValueError or FileNotFoundError in one line."""
+    path = _file(path)
     try:
         array = numpy_files.read_npy(path)
     except (ValueError, OSError):

@@ -49,3 +49,39 @@ def test_mistakes_are_one_line(tmp_path, motion, capsys, change, message):
     assert main(["compare", *files(tmp_path, a=change(motion), b=motion)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and message in error
+
+
+def test_in_the_world(tmp_path, motion, capsys):
+    """What infer leaves, of two persons, against the second's own joints that drift away."""
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(120, 17, 3)) + np.arange(120)[:, None, None] * [0.05, 0, 0]
+    persons = np.repeat([3, 8], 120)
+    joints = np.concatenate([truth + 9, truth + np.arange(120)[:, None, None] * [0, 0.001, 0]])
+    np.savez(tmp_path / "motion.npz", world_joints=joints, world_person=persons)
+    np.save(tmp_path / "truth.npy", truth)
+    words = ["compare", str(tmp_path / "motion.npz"), str(tmp_path / "truth.npy"), "--world"]
+    assert main(words) == 1
+    assert "holds persons 3, 8; --person says which" in capsys.readouterr().err
+    assert main([*words, "--person", "3", "--json"]) == 0
+    same = json.loads(capsys.readouterr().out)
+    assert same["frames"] == 120 and same["w_mpjpe_mm"] < 1e-6 and same["rte_percent"] < 1e-6
+    assert main([*words, "--person", "8", "--json", "--fps", "25"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # 0 to 99 mm, then 0 to 19: two frames fix the turn of a person of metres to a few mm.
+    expected = (np.arange(100).sum() + np.arange(20).sum()) / 120
+    assert found["w_mpjpe_mm"] == pytest.approx(expected, abs=3)
+    assert found["wa_mpjpe_mm"] < found["w_mpjpe_mm"]
+    assert found["jitter_10m_s3"] == pytest.approx(found["reference_jitter_10m_s3"])
+    assert main([*words, "--person", "8"]) == 0 and "WA-MPJPE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [("motion.npz", "is not a motion.npz of 'mbjax infer'"), ("short.npy", "needs at least 4")],
+)
+def test_worlds_that_cannot_be_compared(tmp_path, motion, first, message, capsys):
+    np.savez(tmp_path / "motion.npz", pose=motion)
+    np.save(tmp_path / "short.npy", motion[:3])
+    second = tmp_path / "short.npy"
+    assert main(["compare", str(tmp_path / first), str(second), "--world"]) == 1
+    assert message in capsys.readouterr().err

@@ -9,17 +9,7 @@ from data_prep.corpora import mpi_inf_3dhp, pairs
 from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.pose.skeleton import JOINTS, root_relative
 from tests.recipes.corpora import run
-
-FOCAL, WIDTH, HEIGHT = 1500.0, 2048, 2048
-
-
-def motion(frames, seed=0, joints=17):
-    """Camera millimetres about 4 m away, and their perspective 2D in pixels."""
-    rng = np.random.default_rng(seed)
-    pose = rng.uniform(-700, 700, (1, joints, 3)) + 50 * rng.normal(size=(frames, joints, 3))
-    pose += [0, 0, 4000]
-    pixels = FOCAL * pose[..., :2] / pose[..., 2:] + [WIDTH / 2, HEIGHT / 2]
-    return pixels, pose
+from tests.recipes.pairs import HEIGHT, WIDTH, motion
 
 
 def check(record, pose):

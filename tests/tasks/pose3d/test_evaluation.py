@@ -68,7 +68,7 @@ def test_mpi_inf_3dhp_by_its_own_script(config, tmp_path):
     """From P-STMO's file through `mbjax prepare`, against the sums of the benchmark's script."""
     from mbjax.cli import main
     from mbjax.data.records import RecordReader
-    from tests.data_prep.corpora.test_pairs import motion
+    from tests.recipes.pairs import motion
 
     data, raw = {}, tmp_path / "raw"
     for number, (name, frames) in enumerate((("TS1", 20), ("TS6", 33))):
