@@ -110,10 +110,15 @@ def _training(source, options, report, truth):
             raise ValueError(f"no camera {camera}; the file has {len(content['annot2'])}")
         pixels = _array(content["annot2"][camera], 28, 2)[:, order]
         pose = _array(content[truth][camera], 28, 3)[:, order]
-        report.read(len(pixels), 25.0)
-        name = f"{subject}_{sequence}_{camera}"
-        clips = windows.cut_source(name, len(pixels), options.frames, options.stride)
-        yield from _clips(clips, name, sequence, str(camera), (2048, 2048), pixels, pose, report)
+        recording = f"{subject}_{sequence}"
+        yield from _of_camera(recording, sequence, camera, pixels, pose, options, report)
+
+
+def _of_camera(recording, sequence, camera, pixels, pose, options, report):
+    report.read(len(pixels), 25.0)
+    name = f"{recording}_{camera}"
+    clips = windows.cut_source(name, len(pixels), options.frames, options.stride)
+    yield from _clips(clips, name, sequence, str(camera), (2048, 2048), pixels, pose, report)
 
 
 def _testing(source, options, report, truth):
@@ -153,25 +158,22 @@ def _converted(source, options, report):
         raise corpus.BadFile("has no `data`, a dict of recordings")
     order = [_OF_TESTING[joint] for joint in JOINTS]
     for name, content in data.items():
-        if source.split == "test":
-            given = _entries(name, content, ("data_2d", "data_3d", "valid"))
-            for key, record in _valid_frames(name, *given, options, report):
-                yield f"{name}/{key}", record
-            continue
-        cameras = content[0] if isinstance(content, (list, tuple)) and content else content
-        sequence = name.rpartition(" ")[2]
-        for camera in map(str, _cameras(options)):
-            (of_camera,) = _entries(name, cameras, (camera,))
-            pixels, pose = _entries(name, of_camera, ("data_2d", "data_3d"))
-            pixels, pose = _array(pixels, 17, 2)[:, order], _array(pose, 17, 3)[:, order]
-            report.read(len(pixels), 25.0)
-            recording = f"{name.replace(' ', '_')}_{camera}"
-            clips = windows.cut_source(recording, len(pixels), options.frames, options.stride)
-            size = (2048, 2048)
-            for key, record in _clips(
-                clips, recording, sequence, camera, size, pixels, pose, report
-            ):
-                yield f"{name}/{key}", record
+        for key, record in _of_recording(name, content, source.split, order, options, report):
+            yield f"{name}/{key}", record
+
+
+def _of_recording(name, content, split, order, options, report):
+    if split == "test":
+        given = _entries(name, content, ("data_2d", "data_3d", "valid"))
+        yield from _valid_frames(name, *given, options, report)
+        return
+    cameras = content[0] if isinstance(content, (list, tuple)) and content else content
+    recording, sequence = name.replace(" ", "_"), name.rpartition(" ")[2]
+    for camera in _cameras(options):
+        (of_camera,) = _entries(name, cameras, (str(camera),))
+        pixels, pose = _entries(name, of_camera, ("data_2d", "data_3d"))
+        pixels, pose = _array(pixels, 17, 2)[:, order], _array(pose, 17, 3)[:, order]
+        yield from _of_camera(recording, sequence, camera, pixels, pose, options, report)
 
 
 def _entries(name, content, keys):

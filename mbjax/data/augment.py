@@ -82,25 +82,23 @@ def random_bones(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> ja
     def one_clip(key, motion_TxJx3):
         factors_J = jnp.exp(std * jax.random.normal(key, (skeleton.NUM_JOINTS,)))
         factors_J = factors_J[np.minimum(np.arange(skeleton.NUM_JOINTS), skeleton.MIRROR)]
-        limbs = (motion_TxJx3 - motion_TxJx3[:, _PARENTS]) * factors_J[:, None]
-        limbs = limbs.at[:, skeleton.ROOT].set(motion_TxJx3[:, skeleton.ROOT])
-        return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, limbs, precision="highest")
+        bones_TxJx3 = (motion_TxJx3 - motion_TxJx3[:, _PARENTS]) * factors_J[:, None]
+        return _from_bones(bones_TxJx3, motion_TxJx3)
 
     return jax.vmap(one_clip)(keys_B, motion_BxTxJx3)
 
 
-def _moved_with(moving: dict[str, tuple[str, ...]]) -> np.ndarray:
-    """(J, N) ones where the bone that ends at the joint moves with the part."""
-    moves_JxN = np.zeros((skeleton.NUM_JOINTS, len(moving)), bool)
-    for part, joints in enumerate(moving.values()):
-        moves_JxN[[skeleton.INDEX[joint] for joint in joints], part] = True
-    return moves_JxN
+def _from_bones(bones_TxJx3, motion_TxJx3):
+    """The motion with other bones, each from its parent, on the root's path."""
+    bones_TxJx3 = bones_TxJx3.at[:, skeleton.ROOT].set(motion_TxJx3[:, skeleton.ROOT])
+    return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, bones_TxJx3, precision="highest")
 
 
-_LIMBS_OF_BONES_JxN = _moved_with({
-    "left arm": ("lelbow", "lwrist"), "right arm": ("relbow", "rwrist"),
-    "left leg": ("lknee", "lankle"), "right leg": ("rknee", "rankle"),
-})  # fmt: skip
+# The bones of each limb, by the joints that they end at: arms, then legs.
+_ARMS = (("lelbow", "lwrist"), ("relbow", "rwrist"))
+_LEGS = (("lknee", "lankle"), ("rknee", "rankle"))
+_OF_LIMB_NxJ = np.array([[name in limb for name in skeleton.JOINTS] for limb in (*_ARMS, *_LEGS)])
+_OF_ARMS_J = _OF_LIMB_NxJ[: len(_ARMS)].any(axis=0)
 
 
 def random_limb_swaps(keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float) -> jax.Array:
@@ -111,22 +109,22 @@ def random_limb_swaps(keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float
     bones_BxTxJx3 = motion_BxTxJx3 - motion_BxTxJx3[:, :, _PARENTS]
 
     def one_clip(key, motion_TxJx3, bones_TxJx3, others_TxJx3):
-        swaps_N = jax.random.bernoulli(key, share, (_LIMBS_OF_BONES_JxN.shape[1],))
-        taken_2xTxJx3 = [
+        swaps_Nx1 = jax.random.bernoulli(key, share, (len(_OF_LIMB_NxJ), 1))
+        swapped_J = (swaps_Nx1 & _OF_LIMB_NxJ).any(axis=0)
+        of_arms_TxJx3, of_legs_TxJx3 = (
             jnp.einsum(
                 "tjc,tac,tad->tjd", others_TxJx3, _frame(others_TxJx3, *sides),
                 _frame(bones_TxJx3, *sides), precision="highest",
             )
             for sides in (("lshoulder", "rshoulder"), ("lhip", "rhip"))
-        ]  # fmt: skip
+        )  # fmt: skip
+        taken_TxJx3 = jnp.where(_OF_ARMS_J[:, None], of_arms_TxJx3, of_legs_TxJx3)
         lengths_TxJx1, theirs_TxJx1 = (
             jnp.linalg.norm(bones, axis=-1, keepdims=True) for bones in (bones_TxJx3, others_TxJx3)
         )
-        arms_TxJx3, legs_TxJx3 = (
-            taken * (lengths_TxJx1 / jnp.maximum(theirs_TxJx1, 1e-6)) for taken in taken_2xTxJx3
-        )
-        taken_NxTxJx3 = jnp.stack([arms_TxJx3, arms_TxJx3, legs_TxJx3, legs_TxJx3])
-        return _with_bones(motion_TxJx3, bones_TxJx3, taken_NxTxJx3, swaps_N)
+        taken_TxJx3 *= lengths_TxJx1 / jnp.maximum(theirs_TxJx1, 1e-6)
+        changed_TxJx3 = jnp.where(swapped_J[:, None], taken_TxJx3, bones_TxJx3)
+        return _from_bones(changed_TxJx3, motion_TxJx3)
 
     return jax.vmap(one_clip)(keys_B, motion_BxTxJx3, bones_BxTxJx3, _neighbours(bones_BxTxJx3))
 
@@ -140,18 +138,6 @@ def _neighbours(clips_BxTxJx3):
     pairs = clips_BxTxJx3[:paired].reshape(-1, 2, *clips_BxTxJx3.shape[1:])
     others = pairs[:, ::-1].reshape(paired, *clips_BxTxJx3.shape[1:])
     return jnp.concatenate([others, clips_BxTxJx3[paired:]]) if len(clips_BxTxJx3) % 2 else others
-
-
-def _with_bones(motion_TxJx3, bones_TxJx3, changed_NxTxJx3, which_N):
-    """The motion whose limbs have the changed bones, where `which_N` has it so."""
-    for limb in range(_LIMBS_OF_BONES_JxN.shape[1]):
-        moves_J = (
-            jnp.asarray(_LIMBS_OF_BONES_JxN[:, limb])
-            & jnp.broadcast_to(which_N, (_LIMBS_OF_BONES_JxN.shape[1],))[limb]
-        )
-        bones_TxJx3 = jnp.where(moves_J[:, None], changed_NxTxJx3[limb], bones_TxJx3)
-    bones_TxJx3 = bones_TxJx3.at[:, skeleton.ROOT].set(motion_TxJx3[:, skeleton.ROOT])
-    return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, bones_TxJx3, precision="highest")
 
 
 def _frame(bones_TxJx3, left, right):

@@ -27,7 +27,7 @@ def config_of(arm: str, motion: str, budget: int, seed: int):
     config = configuration.load("configs/pretrain.py:tiny", [])
     release = configuration.load("configs/pretrain.py:mb", [])
     for name in ("augment", "learning_rate", "rate_decay_per_epoch", "warmup_steps", "cosine",
-                 "clip_norm", "ramp_begin", "ramp_end", "optimizer"):  # fmt: skip
+                 "clip_norm", "ramp_begin", "ramp_end"):  # fmt: skip
         config[name] = release[name]
     config.pass_order = ("motion",)
     config.sources = type(config)({"motion": config.sources.motion})

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mbjax.pose.rotations import similarity_align
+from mbjax.pose.skeleton import JOINTS
 
 
 def mpjpe(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
@@ -50,6 +51,8 @@ def mpjve(pose_TxJx3: np.ndarray, target_TxJx3: np.ndarray) -> np.ndarray:
 PCK_MM = 150.0
 # As MPI-INF-3DHP has it: the mean of PCK from 0 to 150 mm in steps of 5.
 _AUC_MM = np.linspace(0, PCK_MM, 31)
+# The joints whose PCK and AUC count in its script: not root, belly and nose.
+DHP_JOINTS = tuple(i for i, name in enumerate(JOINTS) if name not in ("root", "belly", "nose"))
 
 
 def pck_auc(

@@ -25,13 +25,7 @@ from mbjax.pose.skeleton import NUM_JOINTS, ROOT, root_relative
 from mbjax.tasks import pose_targets
 from mbjax.tasks.checks import check_config, check_length
 from mbjax.tasks.evaluation import Compiled, as_state, config_for, walk
-from mbjax.tasks.pose3d.h36m_protocol import (
-    DHP_JOINTS,
-    QUANTITIES,
-    Recording,
-    Scores,
-    is_left_out,
-)
+from mbjax.tasks.pose3d.h36m_protocol import QUANTITIES, Recording, Scores, is_left_out
 from mbjax.training.task import Report
 
 CLIPS = ("every_frame", "reference")
@@ -173,7 +167,7 @@ class Evaluation:
     def measure(self, graphdef, state, devices, keep: Callable | None = None) -> Scores:
         """keep: called for each recording with (source, action, frames (N,), scores (N, Q))."""
         scores, current = Scores(), None
-        pck_joints = DHP_JOINTS if self.corpus == _DHP else ()
+        pck_joints = metrics.DHP_JOINTS if self.corpus == _DHP else ()
 
         def finish():
             rows, values = current.scores()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbjax.pose import metrics, skeleton
+from mbjax.pose import metrics
 from mbjax.pose.skeleton import root_relative
 
 # Recordings of Human3.6M whose truth is off; names are without the camera, '_ca_01'.
@@ -35,12 +35,6 @@ LABELS = {
     "mpjve_mm": "MPJVE, mm per frame", "pck_150mm": "PCK 150 mm, %", "auc_150mm": "AUC, %",
 }  # fmt: skip
 _PERCENT = ("pck_150mm", "auc_150mm")
-
-
-# The joints whose PCK and AUC count in the script of MPI-INF-3DHP: not root, belly and nose.
-DHP_JOINTS = tuple(
-    i for i, name in enumerate(skeleton.JOINTS) if name not in ("root", "belly", "nose")
-)
 
 
 def is_left_out(source: str) -> bool:

@@ -161,7 +161,8 @@ def converted(tmp_path):
 
 def test_mpi_inf_3dhp_as_p_stmo_converted_it_gives_the_same_records(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    ours.mkdir(), theirs.mkdir()
+    ours.mkdir()
+    theirs.mkdir()
     dhp(ours)
     converted(theirs)
     options = {"frames": 9, "stride": 5, "cameras": "0,8"}

@@ -87,7 +87,7 @@ def test_pck_and_auc_by_hand():
     # Thresholds 0, 5 ... 150: 0 mm is within 30 of 31, 10 within 28, 74 within 16.
     assert auc[0] == pytest.approx((13 * 30 + 28 + 16) / (17 * 31))
     # The script of MPI-INF-3DHP leaves root, belly and nose out: joints 0, 7 and 9 here.
-    pck, auc = metrics.pck_auc(pose, target, protocol.DHP_JOINTS)
-    assert len(protocol.DHP_JOINTS) == 14
+    pck, auc = metrics.pck_auc(pose, target, metrics.DHP_JOINTS)
+    assert len(metrics.DHP_JOINTS) == 14
     assert pck[0] == pytest.approx(12 / 14)
     assert auc[0] == pytest.approx((11 * 30 + 16) / (14 * 31))
