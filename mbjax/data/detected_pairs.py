@@ -1,6 +1,8 @@
-"""'sample:pairs': the sample motion as four fixed cameras and a 2D detector would see it.
+"""Prepared 3D motion as four cameras and a 2D detector would see it, as pairs of 2D and 3D.
 
-Made from 'sample:motion3d' when it is opened, the same every time: nothing of it is stored.
+'sample:pairs' is the sample motion before fixed cameras, which have its whole path in the picture;
+'pairs:FOLDER' any folder of prepared motion (or 'pairs:sample:motion3d'), each clip in the middle
+of its picture. Made when they are opened, the same every time: nothing of them is stored.
 Records are those of a prepared pose corpus (data_prep/features.py, `lifting`), at 30 fps.
 Shapes in names: T frames of a recording, J joints.
 """
@@ -14,59 +16,93 @@ from mbjax.data import augment, detector_noise
 from mbjax.data.records import SAMPLE, RecordReader
 
 NAME = SAMPLE + "pairs"
+OF_FOLDER = "pairs:"
 SIZE = 1000  # of the square image, pixels
 _YAWS, _PITCH = (20, 110, 200, 290), 10  # of the cameras, degrees
-_FRAME_STEP = 2
-_FRAMES, _STRIDE = {"train": 81, "test": 81}, {"train": 27, "test": 81}
+_FRAMES, _STRIDE = 81, {"train": 27}
 # The whole path of a recording lies within this share of the image.
 _FILLS = 0.9
 # A detector's errors change on this scale: the table's key frames over so many frames (60 fps).
 _NOISE_FRAMES = 243
 
 
-class SamplePairs:
-    """One split of it, with what the rest of the code uses of a RecordReader."""
+class MotionPairs:
+    """One split of them, with what the rest of the code uses of a RecordReader.
 
-    def __init__(self, split: str):
-        self.directory, self.split, self.info = NAME, split, {"name": "sample_pairs"}
+    directory: 'sample:pairs' or 'pairs:FOLDER'. ValueError where FOLDER has no clips of 3D motion.
+    """
+
+    def __init__(self, directory: str, split: str):
+        self.directory, self.split = directory, split
+        self._follows = directory != NAME
+        motion = directory.removeprefix(OF_FOLDER) if self._follows else SAMPLE + "motion3d"
+        reader = RecordReader(motion, split)
+        self.info = {"name": f"{reader.info['name']}_pairs" if self._follows else "sample_pairs"}
+        self._shards = reader.index()["shards"]
+        if "metres_per_unit" not in reader[0]:
+            raise ValueError(f"{directory}: {motion} has no 3D motion (mbjax prepare joints, bvh)")
+        self._fps = float(reader[0].get("fps", 60.0))
+        self._frame_step = max(1, round(self._fps / 30))
         noise = detector_noise.DetectionNoise.load()
         self._records = []
         rows = 0
-        reader = RecordReader(SAMPLE + "motion3d", split)
-        self._shards = reader.index()["shards"]
         for source, motion_TxJx3, metres in _recordings(reader):
+            frames = len(motion_TxJx3[:: self._frame_step])
+            starts = self._starts(frames)
             for number, yaw in enumerate(_YAWS):
-                seen = np.asarray(_view(motion_TxJx3, np.radians(yaw), np.radians(_PITCH)))
-                pose, mm_per_unit = _in_image(seen, metres)
-                keypoints = _detected(pose[..., :2], number, noise)
-                pose, keypoints = pose[::_FRAME_STEP], keypoints[::_FRAME_STEP]
-                self._cut(f"{source}_{number}", source, pose, keypoints, mm_per_unit, rows)
-                rows += len(pose)
+                made = self._follow if self._follows else self._watch
+                for start, pose, keypoints, mm_per_unit in made(
+                    motion_TxJx3, starts, metres, number, np.radians(yaw), noise
+                ):
+                    self._add(source, number, pose, keypoints, mm_per_unit, start, rows)
+                rows += frames
+        if not self._records:
+            raise ValueError(f"{directory}: no recording of {_FRAMES} frames at 30 a second")
 
-    def _cut(self, name, action, pose_TxJx3, keypoints_TxJx3, mm_per_unit, first_row):
-        T, frames = len(pose_TxJx3), _FRAMES[self.split]
-        starts = list(range(0, T - frames + 1, _STRIDE[self.split]))
-        if starts[-1] + frames < T:
-            starts.append(T - frames)
+    def _watch(self, motion_TxJx3, starts, metres, number, yaw, noise):
+        """Clips before a camera that has the whole recording in its picture."""
+        seen = np.asarray(_view(motion_TxJx3, yaw, np.radians(_PITCH)))
+        pose, mm_per_unit = _in_image(seen, metres)
+        keypoints = _detected(pose[..., :2], number, noise)[:: self._frame_step]
+        pose = pose[:: self._frame_step]
         for start in starts:
-            own = slice(start, start + frames)
-            pose = pose_TxJx3[own]
-            self._records.append(
-                {
-                    "keypoints": keypoints_TxJx3[own],
-                    "pose": pose,
-                    "frames": first_row + np.arange(start, start + frames),
-                    "source": name,
-                    "first_frame": start,
-                    "fps": 60.0 / _FRAME_STEP,
-                    "camera": name[-1],
-                    "action": action,
-                    "width": SIZE,
-                    "height": SIZE,
-                    "factor_2_5d": np.full(frames, mm_per_unit * 2 / SIZE, np.float32),
-                    "pose_mm": (pose.astype(np.float64) * mm_per_unit).astype(np.float32),
-                }
-            )
+            own = slice(start, start + _FRAMES)
+            yield start, pose[own], keypoints[own], mm_per_unit
+
+    def _follow(self, motion_TxJx3, starts, metres, number, yaw, noise):
+        """Clips of which each has a picture of its own."""
+        for start in starts:
+            clip = motion_TxJx3[self._frame_step * start :: self._frame_step][:_FRAMES]
+            if np.isnan(clip).any():  # a gap in the recording
+                continue
+            seen = np.asarray(_view(clip, yaw, np.radians(_PITCH)))
+            pose, mm_per_unit = _in_image(seen, metres)
+            yield start, pose, _detected(pose[..., :2], number, noise, start), mm_per_unit
+
+    def _starts(self, frames) -> list[int]:
+        """Of a recording's clips; the last ends with it."""
+        starts = list(range(0, frames - _FRAMES + 1, _STRIDE.get(self.split, _FRAMES)))
+        if starts and starts[-1] + _FRAMES < frames:
+            starts.append(frames - _FRAMES)
+        return starts
+
+    def _add(self, source, camera, pose_TxJx3, keypoints_TxJx3, mm_per_unit, start, first_row):
+        self._records.append(
+            {
+                "keypoints": keypoints_TxJx3,
+                "pose": pose_TxJx3,
+                "frames": first_row + np.arange(start, start + _FRAMES),
+                "source": f"{source}_{camera}",
+                "first_frame": start,
+                "fps": self._fps / self._frame_step,
+                "camera": str(camera),
+                "action": source,
+                "width": SIZE,
+                "height": SIZE,
+                "factor_2_5d": np.full(_FRAMES, mm_per_unit * 2 / SIZE, np.float32),
+                "pose_mm": (pose_TxJx3.astype(np.float64) * mm_per_unit).astype(np.float32),
+            }
+        )
 
     def index(self) -> dict:
         """As `RecordReader.index`; the shards are those of the motion the pairs are made of."""
@@ -87,7 +123,7 @@ def _recordings(reader):
         clips.setdefault(record["source"], []).append(record)
     for source, records in sorted(clips.items()):
         end = max(record["first_frame"] + len(record["pose"]) for record in records)
-        motion = np.empty((end, *records[0]["pose"].shape[1:]), np.float32)
+        motion = np.full((end, *records[0]["pose"].shape[1:]), np.nan, np.float32)
         for record in records:
             motion[record["first_frame"] :][: len(record["pose"])] = record["pose"]
         yield source, motion, float(records[0]["metres_per_unit"])
@@ -102,10 +138,10 @@ def _in_image(motion_TxJx3, metres_per_unit):
     return pose, 1000 * metres_per_unit / scale
 
 
-def _detected(xy_TxJx2, camera: int, noise):
+def _detected(xy_TxJx2, camera: int, noise, first_stretch: int = 0):
     """A detector's x, y and confidence; its errors follow the table, stretch by stretch."""
     parts = []
-    for number, start in enumerate(range(0, len(xy_TxJx2), _NOISE_FRAMES)):
+    for number, start in enumerate(range(0, len(xy_TxJx2), _NOISE_FRAMES), first_stretch):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), camera), number)
         # Whole stretches, so that one program does for all.
         part = xy_TxJx2[start : start + _NOISE_FRAMES]
@@ -119,6 +155,11 @@ _noisy = jax.jit(detector_noise.add_noise, static_argnums=2)
 
 
 @functools.cache
-def open_split(split: str) -> SamplePairs:
+def open_split(directory: str, split: str) -> MotionPairs:
     """A split, made once in a process."""
-    return SamplePairs(split)
+    return MotionPairs(directory, split)
+
+
+def is_made(directory: str) -> bool:
+    """Whether pairs of this name are made here rather than read."""
+    return directory == NAME or directory.startswith(OF_FOLDER)

@@ -62,16 +62,17 @@ def run(
     rows = []
     for name in arms or suite.arms:
         arm = suite.arms[name]
-        found = []
-        own_init, before = init if not arm.variant else "", None
+        found, before = [], []
         steps = (finetune_budget or max(EPOCHS, budget // 4)) if suite.pretrains else budget
-        if arm.pretrain is not None:
-            own_init, before = _pretrain(
-                suite_name, suite, arm, name, budget, workdir, corpora, say
-            )
         for seed in range(seeds):
             config = pose_config(suite_name, arm, corpora)
-            config.seed, config.init = seed, own_init
+            config.seed, config.init = seed, init if not arm.variant else ""
+            if arm.pretrain is not None:
+                # On real corpora one pretraining does for all seeds: it is what costs.
+                config.init = _pretrain(
+                    name, pretrain_config(arm, corpora, config.model, seed * (not corpora.real)),
+                    config, budget, workdir, before if suite.pretrained_too else None, say,
+                )  # fmt: skip
             within(config, steps)
             if suite.curves:
                 config.evaluate_every = "25 %"
@@ -99,21 +100,21 @@ def _pose_run(config, folder, say) -> dict:
     return found
 
 
-def _pretrain(suite_name, suite, arm, name, budget, workdir, corpora, say):
-    """(the checkpoint, its error before fine-tuning or None)."""
-    pose = pose_config(suite_name, arm, corpora)
-    folder = workdir / f"pretrain-{name}"
-    config = pretrain_config(arm, corpora, pose.model)
+def _pretrain(name, config, pose, budget, workdir, before, say) -> str:
+    """The checkpoint. before: a list that gets its error without fine-tuning, if that is wanted."""
+    folder = workdir / f"pretrain-{name}{f'-seed{config.seed}' if config.seed else ''}"
     within(config, budget)
     done = folder / "result.json"
     if done.exists():
         claim_workdir(folder, config)
-        return str(folder), json.loads(done.read_text()).get("mpjpe_mm")
-    say(f"--- {folder.name}")
-    loop.run(config, pretrain.make_task, folder)
-    found = {}
-    if suite.pretrained_too:
-        found = {"mpjpe_mm": pose3d.evaluate_checkpoint(pose, folder).metrics["mpjpe_mm"]}
-    with written_beside(done) as beside:
-        beside.write_text(json.dumps(found))
-    return str(folder), found.get("mpjpe_mm")
+    else:
+        say(f"--- {folder.name}")
+        loop.run(config, pretrain.make_task, folder)
+        found = {}
+        if before is not None:
+            found = {"mpjpe_mm": pose3d.evaluate_checkpoint(pose, folder).metrics["mpjpe_mm"]}
+        with written_beside(done) as beside:
+            beside.write_text(json.dumps(found))
+    if before is not None:
+        before.append(json.loads(done.read_text())["mpjpe_mm"])
+    return str(folder)

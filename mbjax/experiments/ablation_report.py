@@ -14,13 +14,13 @@ from mbjax.atomic_files import written_beside
 from mbjax.experiments.ablation_suites import Arm, Corpora, Suite, spread
 
 
-def row(name: str, arm: Arm, found: list[dict], before: float | None) -> dict:
-    """What is known of an arm: found has one result for each seed."""
+def row(name: str, arm: Arm, found: list[dict], before: list[float]) -> dict:
+    """What is known of an arm. found, and before fine-tuning (if anything): one for each seed."""
     result = {"arm": name, "label": arm.label}
     for quantity in ("mpjpe_mm", "p_mpjpe_mm"):
         result[quantity], result[f"{quantity}_std"] = spread([one[quantity] for one in found])
-    if before is not None:
-        result["before_finetuning_mm"] = before
+    if before:
+        result["before_finetuning_mm"], result["before_finetuning_mm_std"] = spread(before)
     result["paper_mm"] = arm.paper
     result["runs"] = found
     return result
@@ -29,7 +29,7 @@ def row(name: str, arm: Arm, found: list[dict], before: float | None) -> dict:
 def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seeds) -> None:
     """table.md, table.csv, table.json and plot.png of the arms that are done."""
     workdir = pathlib.Path(workdir)
-    ours = "Human3.6M" if corpora.real else "sample corpus"
+    ours = corpora.name
     caveat = ", under this budget."
     if not corpora.real:
         caveat = (
@@ -50,10 +50,8 @@ def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seed
     for one in rows:
         cells = [one["arm"], one["label"]]
         if suite.pretrained_too:
-            cells.append(_number(one.get("before_finetuning_mm")))
-        for quantity in ("mpjpe_mm", "p_mpjpe_mm"):
-            text = _number(one[quantity])
-            cells.append(f"{text} ± {one[f'{quantity}_std']:.1f}" if seeds > 1 else text)
+            cells.append(_with_spread(one, "before_finetuning_mm", seeds))
+        cells += [_with_spread(one, quantity, seeds) for quantity in ("mpjpe_mm", "p_mpjpe_mm")]
         body.append([*cells, _number(one["paper_mm"])])
     lines = [*about, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in body]
@@ -69,6 +67,11 @@ def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seed
 
 def _number(value):
     return "-" if value is None else f"{value:.1f}"
+
+
+def _with_spread(one, quantity, seeds):
+    text = _number(one.get(quantity))
+    return f"{text} ± {one[f'{quantity}_std']:.1f}" if seeds > 1 and text != "-" else text
 
 
 def _plot(path, suite, rows, ours):

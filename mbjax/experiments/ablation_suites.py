@@ -94,6 +94,7 @@ SUITES = {
             "mask": Arm("+ masks", 37.4, pretrain={}),
             "2d": Arm("+ 2D data", 37.5, pretrain={}, with_2d=True),
         },
+        pretrained_too=True,
     ),
     "mask": Suite(
         "share of the input that is masked in pretraining (figure 4, which prints no numbers)",
@@ -139,18 +140,29 @@ RECIPES["modern, muon, limb swaps, 3e-3"] = {
 
 @dataclasses.dataclass(frozen=True)
 class Corpora:
-    """Folders of prepared corpora; without h36m, the sample corpus."""
+    """Folders of prepared corpora; without h36m, the sample corpus.
+
+    motion: prepared 3D motion of several people instead: its split train pretrains (and trains the
+    arms of `architecture`), the sample's person is what is labelled, its split test is the test.
+    """
 
     h36m: str = ""
     amass: str = ""
     posetrack: str = ""
     instavariety: str = ""
+    motion: str = ""
 
     @property
     def real(self) -> bool:
         return bool(self.h36m)
 
+    @property
+    def name(self) -> str:
+        return "Human3.6M" if self.real else "strangers" if self.motion else "sample corpus"
+
     def describe(self) -> str:
+        if self.motion:
+            return f"people and activities that did not train (split test of {self.motion})"
         if not self.real:
             return SAMPLE
         given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name)]
@@ -183,20 +195,30 @@ def pose_config(suite_name: str, arm: Arm, corpora: Corpora):
             ablation.shrink(config)
     if corpora.real:
         config.sources.h36m.dir = config.evaluation.dir = corpora.h36m
+    if corpora.motion:
+        config.evaluation.dir = f"pairs:{corpora.motion}"
+        trains = corpora.motion if suite_name == "architecture" else "sample:motion3d"
+        config.sources.sample.dir = f"pairs:{trains}"
     config.update(arm.pose)
     return config
 
 
-def pretrain_config(arm: Arm, corpora: Corpora, model):
+def pretrain_config(arm: Arm, corpora: Corpora, model, seed: int = 0):
     """The network is the pose config's."""
     from mbjax import configuration
 
-    config = configuration.load(f"configs/pretrain.py:{'mb' if corpora.real else 'tiny'}", [])
+    variant = "mb" if corpora.real else "quickstart" if corpora.motion else "tiny"
+    config = configuration.load(f"configs/pretrain.py:{variant}", [])
     if corpora.real:
         for name in ("amass", "h36m", "posetrack", "instavariety"):
             config.sources[name].dir = getattr(corpora, name)
+    elif corpora.motion:
+        config.sources.motion.dir = corpora.motion
+        people = configuration.load("configs/pretrain.py:tiny_people", [])
+        config.augment.update(people.augment)
     else:
         config.batch_size = 24
+    config.seed = seed
     config.model.update(model)
     config.evaluation.dir = ""  # what counts is the error after fine-tuning
     flat = [source for source in config.sources.values() if source.kind == "2d"]

@@ -10,6 +10,7 @@ from mbjax.training import loop, session
 from mbjax.training.workdir import claim_workdir
 
 REAL = ablation_suites.Corpora("H", "A", "P", "I")
+PEOPLE = ablation_suites.Corpora(motion="M")
 
 
 def test_table_6_is_the_paper_s():
@@ -33,11 +34,14 @@ def test_table_6_is_the_paper_s():
 
 
 @pytest.mark.parametrize("suite", ablation_suites.SUITES)
-@pytest.mark.parametrize("corpora", [ablation_suites.Corpora(), REAL], ids=["sample", "real"])
+@pytest.mark.parametrize(
+    "corpora", [ablation_suites.Corpora(), REAL, PEOPLE], ids=["sample", "real", "people"]
+)
 def test_every_arm_has_its_configs(suite, corpora):
     for arm in ablation_suites.SUITES[suite].arms.values():
         pose = ablation_suites.pose_config(suite, arm, corpora)
-        assert pose.task == "pose3d" and pose.evaluation.dir == (corpora.h36m or "sample:pairs")
+        tested = "pairs:M" if corpora.motion else corpora.h36m or "sample:pairs"
+        assert pose.task == "pose3d" and pose.evaluation.dir == tested
         ablation.within(pose, 40)
         assert pose.epochs * sum(s.steps_per_epoch for s in pose.sources.values() if s.dir) == 40
         if arm.pretrain is None:
@@ -46,6 +50,10 @@ def test_every_arm_has_its_configs(suite, corpora):
         assert config.model == pose.model
         if corpora.real:
             assert config.sources.amass.dir == "A" and config.sources.h36m.dir == "H"
+        if corpora.motion:
+            # Who is tested has trained nothing: labels are of the sample's person.
+            assert config.sources.motion.dir == "M" and config.sources.motion.split == "train"
+            assert pose.sources.sample.dir == "pairs:sample:motion3d"
         kinds = {s.kind for s in config.sources.values() if s.dir}
         assert kinds == ({"3d", "2d"} if arm.with_2d else {"3d"})
 
@@ -123,7 +131,7 @@ def test_a_suite_is_run_once_and_reported(trainings, tmp_path, capsys):
     assert "belongs to another config" in capsys.readouterr().err
 
 
-def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
+def test_each_mask_ratio_is_pretrained_once_a_seed_and_measured_before_fine_tuning(
     trainings, tmp_path, monkeypatch
 ):
     from mbjax.tasks import pose3d
@@ -134,13 +142,15 @@ def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
     )
     rows = ablation.run("mask", 40, tmp_path, seeds=2, arms=("0", "75"))
     assert [name for name, *_ in trainings] == [
-        "pretrain-0", "0-seed0", "0-seed1", "pretrain-75", "75-seed0", "75-seed1",
+        "pretrain-0", "0-seed0", "pretrain-0-seed1", "0-seed1",
+        "pretrain-75", "75-seed0", "pretrain-75-seed1", "75-seed1",
     ]  # fmt: skip
     assert trainings[1][1] == str(tmp_path / "pretrain-0")
+    assert trainings[3][1] == str(tmp_path / "pretrain-0-seed1")
     assert rows[0]["before_finetuning_mm"] == 77 and rows[0]["mpjpe_mm"] == 50.5
     assert "77.0" in (tmp_path / "table.md").read_text()
     ablation.run("mask", 40, tmp_path, seeds=2, arms=("0", "75"))
-    assert len(trainings) == 6
+    assert len(trainings) == 8
 
 
 @pytest.mark.parametrize(
@@ -150,6 +160,8 @@ def test_each_mask_ratio_is_pretrained_once_and_measured_before_fine_tuning(
         (["mask", "--budget", "40", "--arms", "20"], "mask has no arm '20'; it has: 0, 15"),
         (["mask", "--budget", "1"], "budget 1, seeds 1: at least 20 steps"),
         (["mask", "--budget", "40", "--amass", "x"], "real corpora need --h36m DIR as well"),
+        (["mask", "--budget", "40", "--motion", "x", "--h36m", "y"], "--motion DIR stands alone"),
+        (["mask", "--budget", "40", "--motion", "no/such"], "no/such does not exist"),
         (["frozen", "--budget", "40", "--h36m", "x"], "give --init"),
         (["pretraining", "--budget", "40", "--h36m", "x", "--arms", "2d"], "needs --posetrack or"),
         (["architecture", "--budget", "40", "--h36m", "no/such"], "no/such does not exist"),

@@ -226,9 +226,9 @@ class Evaluation:
 
 
 def open_pairs(directory, split):
-    """Records of pairs of 2D and 3D: a prepared dataset, or 'sample:pairs'."""
-    if str(directory) == detected_pairs.NAME:
-        return detected_pairs.open_split(split)
+    """Records of pairs of 2D and 3D: a prepared dataset, 'sample:pairs' or 'pairs:FOLDER'."""
+    if detected_pairs.is_made(str(directory)):
+        return detected_pairs.open_split(str(directory), split)
     return RecordReader(directory, split)
 
 
