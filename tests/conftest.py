@@ -89,6 +89,12 @@ def google(buckets_here):
     return buckets_here("google")
 
 
+@pytest.fixture
+def amazon(buckets_here):
+    """The bucket by Amazon's."""
+    return buckets_here("amazon")
+
+
 @pytest.fixture(scope="session")
 def gestures(tmp_path_factory):
     """A dataset of labelled recordings: splits xsub_train, xsub_val, oneshot_train, oneshot_val."""

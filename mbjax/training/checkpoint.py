@@ -56,15 +56,19 @@ class Checkpoints:
     """The checkpoints in one work folder.
 
     keep: how many of the newest stay. best: the name of a metric; the checkpoint where it was
-    lowest (or highest: best_mode 'max') stays too.
+    lowest (or highest: best_mode 'max') stays too. own: each process has a work folder for itself,
+    in which Orbax waits for none of the others.
     """
 
     def __init__(
         self, workdir, keep: int = 3, best: str | None = None, best_mode: str = "min",
-        read_only: bool = False,
+        read_only: bool = False, own: bool = False,
     ):  # fmt: skip
         self._on_disk = not in_bucket(workdir)
+        self._own = own
         self.directory = _absolute(workdir) / FOLDER
+        if own:
+            self.directory.mkdir(parents=True, exist_ok=True)
         rules = [policies.LatestN(keep)]
         if best:
             rules.append(
@@ -81,9 +85,10 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(rules),
                 todelete_subdir=_REMOVED,
-                create=not read_only,
+                create=not (read_only or own),
                 read_only=read_only,
-                cleanup_tmp_directories=not read_only,
+                cleanup_tmp_directories=not (read_only or own),
+                multiprocessing_options=_alone() if own else ocp.options.MultiprocessingOptions(),
             ),
         )
 
@@ -122,9 +127,12 @@ class Checkpoints:
             raise FileNotFoundError(errno.ENOENT, gone, os.fspath(self.directory))
         self._delete_removed()
         # Orbax stores no empty tree; a network without statistics has no item `other`.
-        items = {n: ocp.args.StandardSave(state[n]) for n in ARRAYS if jax.tree.leaves(state[n])}
-        self._begun = Signed(meta, {name: state[name] for name in items})
-        metrics = {k: float(v) for k, v in metrics.items()} if metrics else None
+        trees = {name: state[name] for name in ARRAYS if jax.tree.leaves(state[name])}
+        self._begun = Signed(meta, trees)
+        self._write(step, trees, {k: float(v) for k, v in metrics.items()} if metrics else None)
+
+    def _write(self, step, trees, metrics):
+        items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
         with self._place_of_errors():
             self._manager.save(
                 step,
@@ -183,7 +191,7 @@ class Checkpoints:
         """Renames damaged checkpoints, so that the run can write those steps again."""
         if not steps:
             return
-        if jax.process_index() == 0:
+        if self._own or jax.process_index() == 0:
             for step in steps:
                 objects.rename_folder(
                     self.directory / str(step), self.directory / f"damaged-{step}"
@@ -234,6 +242,14 @@ class Checkpoints:
         if together or jax.process_count() == 1:
             self.wait()
             self.close()
+
+
+def _alone():
+    """Of a process whose folder is its own."""
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )
 
 
 def _restorable(abstract):

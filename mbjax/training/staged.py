@@ -1,8 +1,8 @@
 """Checkpoints in Amazon's object storage, which Orbax does not write to: by way of this disk.
 
 Orbax keeps them in a folder on disk, as it does for a run on disk. Each is then uploaded, its mark
-last, so that one without a mark is none; a new start downloads them. One process writes all of a
-checkpoint here, so a run of several processes needs gs:// or a disk that they share.
+last, so that one without a mark is none; a new start downloads them. Of several processes the first
+gathers and writes all of a checkpoint; each downloads them to a disk of its own.
 """
 
 import pathlib
@@ -10,6 +10,8 @@ import threading
 from collections.abc import Mapping
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from mbjax.storage import objects, temporary
 from mbjax.storage.places import Place, scheme
@@ -28,19 +30,16 @@ class StagedCheckpoints(Checkpoints):
     """Those in a bucket's work folder; `directory` is the copy on disk."""
 
     def __init__(self, workdir, keep=3, best=None, best_mode="min"):
-        if jax.process_count() > 1:
-            raise ValueError(
-                f"work folder {workdir}: a run of several processes cannot write to s3://; use "
-                "gs://, or a disk that all of them see (FSx, NFS)"
-            )
+        self._several = jax.process_count() > 1
         self._url = workdir / FOLDER
         self._staging = temporary.folder()
         self._uploaded = set(committed_steps(self._url))
         for step in self._uploaded:
             self._download(step)
+        self._begun_steps = set(self._uploaded)  # the same on all processes
         self._uploading: threading.Thread | None = None
         self._failure: Exception | None = None
-        super().__init__(self._staging, keep, best, best_mode)
+        super().__init__(self._staging, keep, best, best_mode, own=self._several)
 
     def _download(self, step):
         for name in objects.listing(self._url / str(step)):
@@ -51,9 +50,19 @@ class StagedCheckpoints(Checkpoints):
     def save(self, state: Mapping, meta: Mapping, metrics: Mapping | None = None) -> None:
         """Begins to write and to upload, once the checkpoint before is uploaded."""
         self._join()
+        if int(meta["step"]) in self._begun_steps:
+            return
+        self._begun_steps.add(int(meta["step"]))
         super().save(state, meta, metrics)
-        self._uploading = threading.Thread(target=self._upload, daemon=True, name="upload")
-        self._uploading.start()
+        if self._writes:
+            self._uploading = threading.Thread(target=self._upload, daemon=True, name="upload")
+            self._uploading.start()
+
+    def _write(self, step, trees, metrics):
+        if self._several:
+            trees = jax.tree.map(_whole, trees)
+        if self._writes:
+            super()._write(step, trees, metrics)
 
     def _upload(self):
         try:
@@ -82,8 +91,10 @@ class StagedCheckpoints(Checkpoints):
     def _put_aside(self, steps):
         super()._put_aside(steps)
         for step in steps:  # they are written and uploaded again
-            objects.remove(self._url / str(step) / COMMITTED)
+            if self._writes:
+                objects.remove(self._url / str(step) / COMMITTED)
             self._uploaded.discard(step)
+            self._begun_steps.discard(step)
 
     def _join(self):
         if self._uploading is not None:
@@ -97,7 +108,10 @@ class StagedCheckpoints(Checkpoints):
         """Returns when everything begun is in the bucket; NotFinite, see `save`."""
         self._join()
         super().wait()
-        self._sync()
+        if self._writes:
+            self._sync()
+        if self._several:  # else the others would be gone, and their devices with them
+            multihost_utils.sync_global_devices("checkpoints are in the bucket")
 
     def close(self) -> None:
         try:
@@ -105,3 +119,10 @@ class StagedCheckpoints(Checkpoints):
             super().close()
         finally:
             temporary.remove(self._staging)
+
+
+def _whole(array):
+    """All of an array as numpy; on the first process at least, which writes it."""
+    if array.is_fully_replicated:
+        return np.asarray(array.addressable_data(0)) if jax.process_index() == 0 else array
+    return multihost_utils.process_allgather(array, tiled=True)

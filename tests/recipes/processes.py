@@ -168,16 +168,16 @@ class _Small(nnx.Module):
         return self.layer(x) + sum(parameter[...] for parameter in self.more)
 
 
-def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", more=0):
+def small_run(workdir, steps=40, pause=0.1, save_every=4, log_every="1 step", more=0, fsdp=1):
     """The real loop around a network of one layer, whose steps take about `pause` seconds."""
-    config = small_config(steps, save_every, log_every)
+    config = small_config(steps, save_every, log_every, fsdp)
     loop.run(config, small_task(pause, more), workdir)
 
 
-def small_config(steps=40, save_every=4, log_every="1 step"):
+def small_config(steps=40, save_every=4, log_every="1 step", fsdp=1):
     return ConfigDict(
         {
-            "seed": 0, "fsdp": 1, "accumulate": 1, "epochs": 1, "order": "sequential",
+            "seed": 0, "fsdp": fsdp, "accumulate": 1, "epochs": 1, "order": "sequential",
             "pass_order": ("numbers",), "feed_threads": 1, "log_every": log_every,
             "save_every": f"{save_every} steps", "evaluate_every": "", "keep_checkpoints": 3,
             "steps": steps,

@@ -156,8 +156,41 @@ def test_two_processes_share_a_bucket(google, on_disk, tmp_path):
     )  # fmt: skip
     assert run.wait() == [0, 0], run.text()
     assert steps(workdir) == [20, 30, 40]
+    nearly_same(workdir, on_disk)
+
+
+@pytest.mark.slow
+def test_two_processes_that_hold_half_of_each_array_write_whole_ones(amazon, on_disk, tmp_path):
+    """fsdp 2, by way of process 0's disk. Both are killed, the newest checkpoint is damaged, and
+    the same command goes on from the one before."""
+    workdir = f"{amazon.url}/shared"
+
+    def start(pause):
+        return processes.Run(
+            2, 1, processes.small_run, workdir, 40, pause, 10, "1 step", 0, 2,
+            log=tmp_path / "log", variables=amazon.variables,
+        )  # fmt: skip
+
+    run = start(0.1)
+    run.until(lambda: max(steps(workdir), default=0) >= 20)
+    for process in run.processes:
+        process.kill()
+    run.wait()
+    newest = steps(workdir)[-1]
+    arrays_of_it = f"{workdir}/checkpoints/{newest}/params"
+    for name, (size, _) in objects.listing(arrays_of_it).items():
+        if "d/" in name:
+            objects.write(f"{arrays_of_it}/{name}", bytes(size))
+    run = start(0.0)
+    assert run.wait() == [0, 0], run.text()
+    assert f"{newest} cannot be read" in run.text() and "trying the one before" in run.text()
+    assert steps(workdir) == [20, 30, 40]
+    nearly_same(workdir, on_disk)
+
+
+def nearly_same(workdir, other):
     # Sums over a batch are in another order with two devices.
-    for mine, theirs in zip(arrays(workdir), arrays(on_disk), strict=True):
+    for mine, theirs in zip(arrays(workdir), arrays(other), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
 
 
