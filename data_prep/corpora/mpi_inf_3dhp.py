@@ -80,6 +80,11 @@ class MpiInf3dhp(corpus.Corpus):
                     f"{raw} holds {found[0][0].name} and {found[1][0].name}, which are of the same "
                     "recordings; keep one of the two outside it"
                 )
+            if found[1] and not options.universal:
+                raise ValueError(
+                    f"{found[1][0].path} holds univ_annot3 alone; --no-universal needs the "
+                    "dataset's own annot.mat files"
+                )
             sources += found[0] + found[1]
         return sources
 

@@ -1,6 +1,7 @@
 """The subcommand compare: how far one 3D motion is from another of the same frames."""
 
 import json
+import math
 
 from mbjax.commands.output import json_argument
 from mbjax.commands.parser import positive
@@ -22,6 +23,7 @@ def add(command) -> None:
     )  # fmt: skip
     sub.add_argument("--fps", type=positive, default=30.0, help="of both, for jitter (%(default)s)")
     sub.add_argument("--person", type=int, metavar="N", help="of a motion.npz that holds several")
+    sub.add_argument("--reference-person", type=int, metavar="N", help="the same of the reference")
     sub.add_argument("--out", default="", metavar="FILE.npz", help="errors of every frame")
     json_argument(sub)
 
@@ -36,7 +38,8 @@ def _compare(args):
         check_file(args.out)
     if args.world:
         motion = compare.read_world(args.motion, args.person)
-        found = compare.compare_in_world(motion, compare.read_world(args.reference), args.fps)
+        reference = compare.read_world(args.reference, args.reference_person, "--reference-person")
+        found = compare.compare_in_world(motion, reference, args.fps)
     else:
         motion, reference = compare.read_motion(args.motion), compare.read_motion(args.reference)
         found = compare.compare(motion, reference, args.height)
@@ -46,13 +49,18 @@ def _compare(args):
             np.savez(file, **found)
     means = {name: float(errors.mean()) for name, errors in found.items()}
     if args.json:
-        print(json.dumps({"frames": len(motion), **means}))
+        # JSON has no NaN, which RTE is where the root goes nowhere.
+        known = {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
+        print(json.dumps({"frames": len(motion), **known}))
         return
     if args.world:
         print(f"{len(motion)} frames at {args.fps:g} a second, segments of 100 frames aligned")
         print(f"W-MPJPE  {means['w_mpjpe_mm']:7.1f} mm       by each segment's first two frames")
         print(f"WA-MPJPE {means['wa_mpjpe_mm']:7.1f} mm       by all of it")
-        print(f"RTE      {means['rte_percent']:7.1f} %        of the way that the root goes")
+        if math.isnan(means["rte_percent"]):
+            print("RTE            -          the reference's root goes nowhere")
+        else:
+            print(f"RTE      {means['rte_percent']:7.1f} %        of the way that the root goes")
         print(f"jitter   {means['jitter_10m_s3']:7.1f} 10 m/s^3 "
               f"(reference {means['reference_jitter_10m_s3']:.1f})")  # fmt: skip
         return

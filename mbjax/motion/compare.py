@@ -57,10 +57,10 @@ def _check(motion_TxJx3, reference_TxJx3):
         )
 
 
-def read_world(path, person: int | None = None) -> np.ndarray:
+def read_world(path, person: int | None = None, option: str = "--person") -> np.ndarray:
     """(T, 17, 3) metres: `world_joints` of a motion.npz of 'mbjax infer', or an .npy file of them.
 
-    person: whose, as the file numbers them; None where it holds one.
+    person: whose, as the file numbers them; None where it holds one. option: that sets it.
     """
     path = _file(path)
     if path.suffix != ".npz":
@@ -74,7 +74,7 @@ def read_world(path, person: int | None = None) -> np.ndarray:
     if person is None and len(known) == 1:
         person = known[0]
     if person not in known:
-        raise ValueError(f"{path} holds persons {', '.join(map(str, known))}; --person says which")
+        raise ValueError(f"{path} holds persons {', '.join(map(str, known))}; {option} says which")
     return joints[persons == person]
 
 

@@ -75,6 +75,28 @@ def test_in_the_world(tmp_path, motion, capsys):
     assert main([*words, "--person", "8"]) == 0 and "WA-MPJPE" in capsys.readouterr().out
 
 
+def test_both_may_hold_several_persons(tmp_path, capsys):
+    joints = np.random.default_rng(1).normal(size=(20, 17, 3))
+    persons = np.repeat([3, 8], 10)
+    np.savez(tmp_path / "motion.npz", world_joints=joints, world_person=persons)
+    file = str(tmp_path / "motion.npz")
+    words = ["compare", file, file, "--world", "--person", "3"]
+    assert main(words) == 1 and "3, 8; --reference-person says which" in capsys.readouterr().err
+    assert main([*words, "--reference-person", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["w_mpjpe_mm"] < 1e-6
+
+
+def test_a_root_that_goes_nowhere_has_no_rte(tmp_path, capsys):
+    still = np.random.default_rng(1).normal(size=(10, 17, 3))
+    still[:, 0] = 0
+    np.save(tmp_path / "still.npy", still)
+    words = ["compare", *2 * [str(tmp_path / "still.npy")], "--world"]
+    assert main([*words, "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "NaN" not in out and json.loads(out)["rte_percent"] is None
+    assert main(words) == 0 and "goes nowhere" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("first", "message"),
     [("motion.npz", "is not a motion.npz of 'mbjax infer'"), ("short.npy", "needs at least 4")],

@@ -186,6 +186,9 @@ def test_mpi_inf_3dhp_twice_or_damaged(tmp_path):
         run(mpi_inf_3dhp.MpiInf3dhp, tmp_path)
     broken = tmp_path / "broken"
     broken.mkdir()
+    (tmp_path / "data_test_3dhp.npz").rename(broken / "data_test_3dhp.npz")
+    with pytest.raises(ValueError, match=r"data_test_3dhp.npz holds univ_annot3 alone"):
+        run(mpi_inf_3dhp.MpiInf3dhp, broken, universal=False)
     content = {"TS1": {"data_2d": np.zeros((3, 17, 2)), "valid": np.ones(3)}}
     np.savez(broken / "data_test_3dhp.npz", data=np.array(content, object))
     np.savez(broken / "data_train_3dhp.npz", data=np.zeros(3))
