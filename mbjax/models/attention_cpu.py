@@ -5,8 +5,9 @@ What it comes to, each measured (speed/README.md):
   (a few hundred thousand numbers instead of millions), so their gradients are small products too.
 - q, k and v are three products, each moved to (..., heads, length, channels) in one pass; the array
   (..., 3, heads, channels) is never cut up.
-- Gradients of weights contract rows of two-dimensional arrays, the narrower array first. JAX's own
-  transposition makes the compiler copy the wider one.
+- Gradients of weights are plain products of two-dimensional arrays, of which the narrower is
+  transposed in memory before: the compiler's product over rows runs at half the speed, and JAX's
+  own transposition makes it copy the wider array.
 - Softmax divides the output, of D columns, and not the weights, of L; its gradient takes the sum
   over keys from the output, as flash attention does.
 - GELU by erf: `jax.nn.gelu` takes erfc, which costs twice as much.
@@ -90,11 +91,12 @@ def _product(x, kernel, axis, dtype):
 
 
 def _kernel_gradient(x_NxC, d_out_NxF):
-    rows = (((0,), (0,)), ((), ()))
+    """x^T d_out, (C, F), by a plain product: the narrower array is transposed in memory before."""
     if x_NxC.shape[1] <= d_out_NxF.shape[1]:
-        return jax.lax.dot_general(x_NxC, d_out_NxF, rows)
-    # Twice as fast with the narrower array first; the barrier keeps the compiler from undoing it.
-    return jax.lax.optimization_barrier(jax.lax.dot_general(d_out_NxF, x_NxC, rows)).T
+        return jax.lax.optimization_barrier(x_NxC.T) @ d_out_NxF
+    # The barriers keep the compiler from undoing it.
+    d_out_FxN = jax.lax.optimization_barrier(d_out_NxF.T)
+    return jax.lax.optimization_barrier(d_out_FxN @ x_NxC).T
 
 
 # --- MLP --------------------------------------------------------------------------------------
@@ -167,14 +169,8 @@ def _attention_backward(shape, num_heads, over, dtype, kept, d_NxC):
     d_mixed = _to_heads(d_mixed_NxC, shape, num_heads, over) * divisor
     d_logits = powers * (jnp.einsum("...ld,...sd->...ls", d_mixed, v) - per_head)
     d_q = jnp.einsum("...ls,...sd->...ld", d_logits, k)
-    # (.., H, D, S): the narrower array first, as in `_kernel_gradient`.
-    d_k, d_v = jax.lax.optimization_barrier(
-        (
-            jnp.einsum("...ld,...ls->...ds", q, d_logits),
-            jnp.einsum("...ld,...ls->...ds", d_mixed, powers),
-        )
-    )
-    d_qkv = [_from_heads(a, over) for a in (d_q, d_k.swapaxes(-1, -2), d_v.swapaxes(-1, -2))]
+    d_k, d_v = _sums_over_queries(((d_logits, q), (powers, d_mixed)), over)
+    d_qkv = [_from_heads(a, over) for a in (d_q, d_k, d_v)]
     d_norm_NxC = sum(
         _input_gradient(d_out_NxC, kernel_CxC, dtype)
         for d_out_NxC, kernel_CxC in zip(d_qkv, kernels, strict=True)
@@ -184,6 +180,19 @@ def _attention_backward(shape, num_heads, over, dtype, kept, d_NxC):
         tuple((_kernel_gradient(norm_NxC, d_out), d_out.sum(0)) for d_out in d_qkv),
         (_kernel_gradient(mixed_NxC, d_NxC), d_NxC.sum(0)),
     )
+
+
+def _sums_over_queries(pairs, over):
+    """weights^T values, (.., H, S, D), of each (weights (.., H, L, S), values (.., H, L, D))."""
+    barrier = jax.lax.optimization_barrier
+    if over == "joints":  # small arrays: transposed before, for a plain product
+        return [
+            jnp.einsum("...sl,...ld->...sd", barrier(weights.swapaxes(-1, -2)), values)
+            for weights, values in pairs
+        ]
+    # The narrower array first; the barrier keeps the compiler from undoing it.
+    sums = barrier([jnp.einsum("...ld,...ls->...ds", values, weights) for weights, values in pairs])
+    return [a.swapaxes(-1, -2) for a in sums]
 
 
 _attention.defvjp(_attention_forward, _attention_backward)
