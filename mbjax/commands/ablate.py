@@ -21,7 +21,10 @@ def add(command) -> None:
     sub.add_argument("--arms", default="", help="only these, by commas")
     sub.add_argument("--init", default="", help="the pretrained checkpoint (the sample's: tiny)")
     for field in dataclasses.fields(Corpora):
-        sub.add_argument(f"--{field.name}", default="", metavar="DIR", help="a prepared corpus")
+        what = "a prepared corpus"
+        if field.name == "motion":
+            what = "instead: 3D motion of which split train pretrains and split test is the test"
+        sub.add_argument(f"--{field.name}", default="", metavar="DIR", help=what)
     json_argument(sub)
 
     sub = command("recipes", _recipes, "what each change of pretraining's recipe brings")
