@@ -122,4 +122,5 @@ def _bars(axes, rows, ours):
         color="lightgrey",
     )  # fmt: skip
     axes.set_xticks(places, [one["arm"] for one in rows])
-    axes.set(ylabel="MPJPE, mm")
+    tallest = max(max(one["mpjpe_mm"] + one["mpjpe_mm_std"], one["paper_mm"] or 0) for one in rows)
+    axes.set(ylabel="MPJPE, mm", ylim=(0, 1.25 * tallest))  # the legend is above the bars
