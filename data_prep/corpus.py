@@ -125,6 +125,11 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Further files that the records depend on (body models, a name mapping)."""
         return []
 
+    @classmethod
+    def subject_of(cls, name: str) -> str:
+        """Who moves in a raw file of this name; '' where the corpus does not say."""
+        return ""
+
     # --- what TFDS asks ------------------------------------------------------------------------
 
     @property

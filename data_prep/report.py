@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 # Enough to find the problem; the counts are always whole.
 _EXAMPLES = 5
@@ -42,6 +43,15 @@ class Report:
         report = cls(**fields)
         report.left_out = [(where, why, int(count)) for where, why, count in report.left_out]
         return report
+
+
+def subjects(reports: list[tuple[str, Report]], subject_of: Callable[[str], str]) -> dict:
+    """{split: {subject: clips}} of what was kept; {} where the corpus names no subjects."""
+    found: dict = defaultdict(Counter)
+    for split, report in reports:
+        if report.clips and (subject := subject_of(report.source)):
+            found[split][subject] += report.clips
+    return {split: dict(sorted(clips.items())) for split, clips in found.items()}
 
 
 def summary(reports: list[Report], splits: dict[str, int]) -> str:

@@ -72,6 +72,10 @@ class Cmu(corpus.Corpus):
         return sorted(raw.glob("**/*.[aA][sS][fF]"))
 
     @classmethod
+    def subject_of(cls, name):
+        return name.rpartition("/")[2].partition("_")[0]
+
+    @classmethod
     def records(cls, source, options, report):
         pose_TxJx3, fps = read_motion(source.path, options, report)
         report.read(len(pose_TxJx3), fps)

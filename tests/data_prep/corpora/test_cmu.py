@@ -1,5 +1,6 @@
 """The CMU database's ASF and AMC: the same joints as of the BVH of a motion, splits by subject."""
 
+import json
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from data_prep import asf_amc, corpus
 from data_prep.corpora import cmu
 from data_prep.report import Report
+from mbjax import cli
 from mbjax.pose.skeleton import INDEX, PARENTS
 from tests.recipes import asf_amc as recipe
 from tests.recipes.corpora import run
@@ -75,6 +77,17 @@ def test_subjects_are_in_one_split(database):
     assert sources == {"test": {"07_01", "07_02"}, "train": {"19_01"}}
     slow = run(cmu.Cmu, database, frames=20, stride=20, at_60="19_*")
     assert len(slow.records["test"]) == 8 > len(result.records["test"])  # 80 frames, not 40
+
+
+def test_the_card_counts_clips_of_each_subject(database, tmp_path, capsys):
+    words = ["prepare", "cmu", "--raw", str(database), "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--frames", "20", "--stride", "20"]) == 0
+    assert "subjects: test 1, train 1 (clips of each in card.json)" in capsys.readouterr().out
+    card = json.loads((tmp_path / "out/1.0.0/card.json").read_text())
+    assert card["subjects"] == {
+        split: {subject: card["clips"][split]}
+        for split, subject in (("train", "07"), ("test", "19"))
+    }
 
 
 def test_a_glitch_is_cut_out(database):
