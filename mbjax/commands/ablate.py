@@ -43,9 +43,9 @@ def _ablate(args):
     from mbjax.experiments import ablation
 
     corpora = Corpora(*(getattr(args, field.name) for field in dataclasses.fields(Corpora)))
-    if corpora.motion and any(dataclasses.astuple(corpora)[:-1]):
+    if corpora.motion and len(corpora.given) > 1:
         raise ValueError("--motion DIR stands alone: its splits train and test")
-    if not corpora.real and any(dataclasses.astuple(corpora)[:-1]):
+    if corpora.given and not (corpora.real or corpora.motion):
         raise ValueError("real corpora need --h36m DIR as well: it is what all arms are tested on")
     arms = tuple(arm for arm in args.arms.split(",") if arm)
     workdir = pathlib.Path(args.workdir or f"ablation/{args.suite}")

@@ -62,22 +62,23 @@ def run(
     rows = []
     for name in arms or suite.arms:
         arm = suite.arms[name]
-        found, before = [], []
+        found: list[dict] = []
+        before: dict[str, float] = {}  # error of each pretraining, by checkpoint
         steps = (finetune_budget or max(EPOCHS, budget // 4)) if suite.pretrains else budget
         for seed in range(seeds):
             config = pose_config(suite_name, arm, corpora)
             config.seed, config.init = seed, init if not arm.variant else ""
             if arm.pretrain is not None:
                 # On real corpora one pretraining does for all seeds: it is what costs.
-                config.init = _pretrain(
-                    name, pretrain_config(arm, corpora, config.model, seed * (not corpora.real)),
-                    config, budget, workdir, before if suite.pretrained_too else None, say,
-                )  # fmt: skip
+                own = pretrain_config(arm, corpora, config.model, 0 if corpora.real else seed)
+                config.init, error = _pretrain(suite, name, own, config, budget, workdir, say)
+                if error is not None:
+                    before[config.init] = error
             within(config, steps)
             if suite.curves:
                 config.evaluate_every = "25 %"
             found.append(_pose_run(config, workdir / f"{name}-seed{seed}", say))
-        rows.append(ablation_report.row(name, arm, found, before))
+        rows.append(ablation_report.row(name, arm, found, list(before.values())))
         ablation_report.write(workdir, suite_name, suite, rows, corpora, budget, seeds)
     return rows
 
@@ -100,22 +101,19 @@ def _pose_run(config, folder, say) -> dict:
     return found
 
 
-def _pretrain(name, config, pose, budget, workdir, before, say) -> str:
-    """The checkpoint. before: a list that gets its error without fine-tuning, if that is wanted."""
+def _pretrain(suite, name, config, pose, budget, workdir, say) -> tuple[str, float | None]:
+    """(the checkpoint, its error before fine-tuning or None)."""
     folder = workdir / f"pretrain-{name}{f'-seed{config.seed}' if config.seed else ''}"
     within(config, budget)
     done = folder / "result.json"
     if done.exists():
         claim_workdir(folder, config)
-    else:
-        say(f"--- {folder.name}")
-        loop.run(config, pretrain.make_task, folder)
-        found = {}
-        if before is not None:
-            found = {"mpjpe_mm": pose3d.evaluate_checkpoint(pose, folder).metrics["mpjpe_mm"]}
-        with written_beside(done) as beside:
-            beside.write_text(json.dumps(found))
-    error = json.loads(done.read_text()).get("mpjpe_mm")  # earlier suites did not measure all
-    if before is not None and error is not None:
-        before.append(error)
-    return str(folder)
+        return str(folder), json.loads(done.read_text()).get("mpjpe_mm")
+    say(f"--- {folder.name}")
+    loop.run(config, pretrain.make_task, folder)
+    found = {}
+    if suite.pretrained_too:
+        found = {"mpjpe_mm": pose3d.evaluate_checkpoint(pose, folder).metrics["mpjpe_mm"]}
+    with written_beside(done) as beside:
+        beside.write_text(json.dumps(found))
+    return str(folder), found.get("mpjpe_mm")

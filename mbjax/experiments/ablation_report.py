@@ -15,12 +15,14 @@ from mbjax.experiments.ablation_suites import Arm, Corpora, Suite, spread
 
 
 def row(name: str, arm: Arm, found: list[dict], before: list[float]) -> dict:
-    """What is known of an arm. found, and before fine-tuning (if anything): one for each seed."""
+    """What is known of an arm. found: of each seed; before: of each pretraining, if measured."""
     result = {"arm": name, "label": arm.label}
     for quantity in ("mpjpe_mm", "p_mpjpe_mm"):
         result[quantity], result[f"{quantity}_std"] = spread([one[quantity] for one in found])
     if before:
-        result["before_finetuning_mm"], result["before_finetuning_mm_std"] = spread(before)
+        result["before_finetuning_mm"], deviation = spread(before)
+        if len(before) > 1:  # one pretraining for all seeds has no spread
+            result["before_finetuning_mm_std"] = deviation
     result["paper_mm"] = arm.paper
     result["runs"] = found
     return result
@@ -70,8 +72,8 @@ def _number(value):
 
 
 def _with_spread(one, quantity, seeds):
-    text = _number(one.get(quantity))
-    return f"{text} ± {one[f'{quantity}_std']:.1f}" if seeds > 1 and text != "-" else text
+    text, deviation = _number(one.get(quantity)), one.get(f"{quantity}_std")
+    return text if seeds == 1 or deviation is None else f"{text} ± {deviation:.1f}"
 
 
 def _plot(path, suite, rows, ours):

@@ -157,6 +157,10 @@ class Corpora:
         return bool(self.h36m)
 
     @property
+    def given(self) -> list[str]:
+        return [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
+
+    @property
     def name(self) -> str:
         return "Human3.6M" if self.real else "strangers" if self.motion else "sample corpus"
 
@@ -165,8 +169,7 @@ class Corpora:
             return f"people and activities that did not train (split test of {self.motion})"
         if not self.real:
             return SAMPLE
-        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name)]
-        return "prepared corpora: " + ", ".join(given)
+        return "prepared corpora: " + ", ".join(self.given)
 
 
 def spread(values) -> tuple[float, float]:

@@ -30,7 +30,6 @@ class StagedCheckpoints(Checkpoints):
     """Those in a bucket's work folder; `directory` is the copy on disk."""
 
     def __init__(self, workdir, keep=3, best=None, best_mode="min"):
-        self._several = jax.process_count() > 1
         self._url = workdir / FOLDER
         self._staging = temporary.folder()
         self._uploaded = set(committed_steps(self._url))
@@ -39,7 +38,7 @@ class StagedCheckpoints(Checkpoints):
         self._begun_steps = set(self._uploaded)  # the same on all processes
         self._uploading: threading.Thread | None = None
         self._failure: Exception | None = None
-        super().__init__(self._staging, keep, best, best_mode, own=self._several)
+        super().__init__(self._staging, keep, best, best_mode, own=jax.process_count() > 1)
 
     def _download(self, step):
         for name in objects.listing(self._url / str(step)):
@@ -59,7 +58,7 @@ class StagedCheckpoints(Checkpoints):
             self._uploading.start()
 
     def _write(self, step, trees, metrics):
-        if self._several:
+        if self._own:
             trees = jax.tree.map(_whole, trees)
         if self._writes:
             super()._write(step, trees, metrics)
@@ -110,7 +109,7 @@ class StagedCheckpoints(Checkpoints):
         super().wait()
         if self._writes:
             self._sync()
-        if self._several:  # else the others would be gone, and their devices with them
+        if self._own:  # else the others would be gone, and their devices with them
             multihost_utils.sync_global_devices("checkpoints are in the bucket")
 
     def close(self) -> None:
