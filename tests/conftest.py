@@ -7,12 +7,10 @@ import os
 import shutil
 import tempfile
 
+from tests.recipes.settings import QUICK_TO_COMPILE
+
 # Before JAX starts: eight devices on the CPU, so that sharded runs are tested too.
-# Programs run for moments, so that compiling them is most of the time: the least optimisation.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
-)
+os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count=8 {QUICK_TO_COMPILE}")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Runs in processes of their own compile the same programs; the first keeps them for the rest.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

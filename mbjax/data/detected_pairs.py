@@ -72,12 +72,15 @@ class MotionPairs:
     def _follow(self, motion_TxJx3, starts, metres, number, yaw, noise):
         """Clips of which each has a picture of its own."""
         for start in starts:
-            clip = motion_TxJx3[self._frame_step * start :: self._frame_step][:_FRAMES]
+            clip = motion_TxJx3[self._frame_step * start :][: self._frame_step * _FRAMES]
             if np.isnan(clip).any():  # a gap in the recording
                 continue
             seen = np.asarray(_view(clip, yaw, np.radians(_PITCH)))
             pose, mm_per_unit = _in_image(seen, metres)
-            yield start, pose, _detected(pose[..., :2], number, noise, start), mm_per_unit
+            keypoints = _detected(pose[..., :2], number, noise, start)
+            # A detector's errors change at the rate of the motion, so frames are left out last.
+            step = slice(None, None, self._frame_step)
+            yield start, pose[step], keypoints[step], mm_per_unit
 
     def _starts(self, frames) -> list[int]:
         """Of a recording's clips; the last ends with it."""

@@ -89,10 +89,19 @@ def animate(
             for line, limb in zip(group, LIMBS, strict=True):
                 x, y, z = motion[t, list(limb)].T
                 line.set_data_3d(x, z, -y)  # matplotlib's z is up, ours is away from the camera
-        return [*lines, *(line for group in solids for line in group)]
 
-    movie = animation.FuncAnimation(figure, frame, frames=len(keypoints_TxJx3))
-    save(path, lambda beside: movie.save(beside, writer=animation.PillowWriter(fps=fps)))
+    def movie(beside):
+        writer = animation.PillowWriter(fps=fps)
+        with writer.saving(figure, beside, figure.dpi):
+            for t in range(len(keypoints_TxJx3)):
+                frame(t)
+                writer.grab_frame()
+
+    # Laid out once, drawn once a frame: FuncAnimation does both twice.
+    frame(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    save(path, movie)
     pyplot.close(figure)
 
 

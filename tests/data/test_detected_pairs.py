@@ -50,8 +50,9 @@ def test_pairs_of_a_folder_have_the_person_in_the_middle_of_each_picture(followe
     for number in range(len(followed)):
         pose = followed[number]["pose"]
         low, high = pose.min(axis=(0, 1)), pose.max(axis=(0, 1))
-        np.testing.assert_allclose((low + high)[:2], 0, atol=1e-5)  # float32 of numbers of 1
-        assert np.ptp([low, high], axis=0)[:2].max() == pytest.approx(1.8, abs=1e-5)
+        # Every second frame is there: those between reach as far as a joint goes in 1/60 s.
+        np.testing.assert_allclose((low + high)[:2], 0, atol=0.05)
+        assert 1.72 < np.ptp([low, high], axis=0)[:2].max() <= 1.8 + 1e-5
 
 
 def test_pairs_of_a_folder_are_the_same_people_nearer(followed):
@@ -72,6 +73,17 @@ def test_a_detector_errs_by_a_share_of_the_picture(followed):
         return np.mean(np.linalg.norm(off, axis=-1))
 
     assert error_mm(followed) < 0.95 * error_mm(sample_pairs("test")), "nearer, so less"
+
+
+def test_a_detector_errs_as_slowly_as_before_cameras_that_stand(followed):
+    def change(reader):
+        """Of the errors from frame to frame, beside their size."""
+        records = [reader[number] for number in range(len(reader))]
+        off = np.stack([(r["keypoints"] - r["pose"])[..., :2] for r in records])
+        return np.mean(np.abs(np.diff(off, axis=1))) / np.mean(np.abs(off))
+
+    # Of other draws, so not the same; half of it where frames are left out first.
+    assert change(followed) == pytest.approx(change(sample_pairs("test")), rel=0.15)
 
 
 def test_frames_that_are_missing_are_in_no_pair(monkeypatch):

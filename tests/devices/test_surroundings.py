@@ -12,7 +12,7 @@ import pytest
 from mbjax.devices import surroundings
 from mbjax.devices.surroundings import Place
 from tests.recipes import commands
-from tests.recipes.settings import TINY_SETTINGS
+from tests.recipes.settings import QUICK_TO_COMPILE, TINY_SETTINGS
 
 
 def test_alone_where_nothing_says_otherwise():
@@ -160,8 +160,7 @@ def test_mpirun_starts_a_run(tmp_path):
         "pretrain:tiny", "--workdir", tmp_path / "run", *TINY_SETTINGS,
         "--config.sources.annotated.dir=", "--config.model.structure=st", "--config.epochs=2",
     ]  # fmt: skip
-    flags = "--xla_backend_optimization_level=0"
-    environment = commands.environment(JAX_NUM_CPU_DEVICES="1", XLA_FLAGS=flags)
+    environment = commands.environment(JAX_NUM_CPU_DEVICES="1", XLA_FLAGS=QUICK_TO_COMPILE)
     done = subprocess.run(
         list(map(str, command)), env=environment,
         cwd=tmp_path, capture_output=True, text=True, timeout=200,

@@ -17,7 +17,7 @@ import yaml
 from mbjax.devices.surroundings import TPU_PORT
 from mbjax.training.preemption import EXIT_START_AGAIN
 from mbjax.training.run_log import read_metrics
-from tests.recipes.settings import ROOT, TINY_SETTINGS
+from tests.recipes.settings import QUICK_TO_COMPILE, ROOT, TINY_SETTINGS
 
 LAUNCH = ROOT / "launch"
 COMMAND = ["pretrain", "--config", "configs/pretrain.py:mb", "--config.save_every=500 steps"]
@@ -252,7 +252,7 @@ def local(workdir, *options, settings=()):
     ]  # fmt: skip
 
 
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": QUICK_TO_COMPILE}
 
 
 @pytest.mark.slow

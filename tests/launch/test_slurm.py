@@ -11,7 +11,7 @@ import pytest
 from mbjax.training import checkpoint
 from mbjax.training.run_log import read_metrics
 from tests.recipes import slurm
-from tests.recipes.settings import ROOT, TINY_SETTINGS
+from tests.recipes.settings import QUICK_TO_COMPILE, ROOT, TINY_SETTINGS
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +31,7 @@ def submit(cluster, workdir):
         "--time=20", f"--chdir={cluster.folder}", ROOT / "launch" / "slurm.sbatch", "pretrain",
         "--config", "pretrain:tiny", *SETTINGS,
         MBJAX_ENV=sys.prefix, MBJAX_WORKDIR=str(workdir), JAX_PLATFORMS="cpu",
-        JAX_NUM_CPU_DEVICES="1", XLA_FLAGS="--xla_backend_optimization_level=0",
+        JAX_NUM_CPU_DEVICES="1", XLA_FLAGS=QUICK_TO_COMPILE,
         PYTHONPATH=str(ROOT),
     )  # fmt: skip
     return printed.strip()

@@ -24,13 +24,10 @@ from mbjax.devices import cluster, sharding
 from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import loop, preemption
 from mbjax.training.task import Task, TrainSource
-from tests.recipes.settings import ROOT
+from tests.recipes.settings import QUICK_TO_COMPILE, ROOT
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["processes"])
-
-# XLA's own optimisations off: programs compile in half the time, all layouts alike.
-XLA_FLAGS = "--xla_backend_optimization_level=0"
 
 
 class Run:
@@ -43,7 +40,11 @@ class Run:
         spec = importlib.util.spec_from_file_location("local", here)
         local = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(local)
-        environment = {"XLA_FLAGS": XLA_FLAGS, "MBJAX_HEARTBEAT_TIMEOUT": "10", **(variables or {})}
+        environment = {
+            "XLA_FLAGS": QUICK_TO_COMPILE,
+            "MBJAX_HEARTBEAT_TIMEOUT": "10",
+            **(variables or {}),
+        }
         if processes > 1:
             environment["MBJAX_COORDINATOR"] = f"127.0.0.1:{local.free_port()}"
             environment["MBJAX_NUM_PROCESSES"] = str(processes)

@@ -1,9 +1,16 @@
 """Where the tests' files lie, and settings that several tests share."""
 
 import pathlib
+from importlib import metadata
 
 ROOT = pathlib.Path(__file__).parents[2]  # of the project
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+
+# XLA_FLAGS of tests, whose programs run for moments, so that most of their time is compilation: the
+# least optimisation, and the emitters that take two thirds of the time for a training step.
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0"
+if tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 12):  # later ones may lack it
+    QUICK_TO_COMPILE += " --xla_cpu_use_fusion_emitters=false"
 
 # A network that compiles in seconds.
 TINY_MODEL = (

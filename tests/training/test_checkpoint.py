@@ -58,6 +58,27 @@ def test_restores_bit_for_bit_onto_another_mesh(tmp_path):
     assert len({str(shard.index) for shard in kernel.addressable_shards}) == 2
 
 
+@pytest.mark.parametrize(("wide", "cuts"), [(64, 0), (4096, 6 * 8)])
+def test_small_arrays_are_not_cut_among_devices(wide, cuts, tmp_path, monkeypatch):
+    """Each cut is a program to compile; 64 x 32 of float32 are 8 kB, 4,096 x 32 are 8 x 64."""
+    state, meta = make(5, wide=wide)
+    whole = sharding.state_sharding(state, sharding.make_mesh())
+    original, made = jax.lax.slice_in_dim, []
+
+    def slice_in_dim(*arguments, **options):
+        made.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(jax.lax, "slice_in_dim", slice_in_dim)
+    manager = Checkpoints(tmp_path)
+    manager.save(jax.device_put(state, whole), meta)
+    manager.close()
+    assert len(made) == cuts, "parameters and Adam's two moments, two arrays of each"
+    found, _ = Checkpoints(tmp_path).restore(abstract(state, lambda _: whole))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_keeps_the_newest_and_the_best(tmp_path):
     manager = Checkpoints(tmp_path, keep=2, best="error_mm")
     for step, error in ((1, 50.0), (2, 20.0), (3, None), (4, 30.0), (5, 40.0)):

@@ -18,7 +18,7 @@ from mbjax.tasks.pretrain import task as pretrain
 from mbjax.training import checkpoint, loop, preemption, session, step
 from mbjax.training.run_log import keep_until, read_metrics
 from mbjax.training.workdir import claim_workdir
-from tests.recipes.settings import ROOT, TINY_SETTINGS
+from tests.recipes.settings import QUICK_TO_COMPILE, ROOT, TINY_SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def uninterrupted(tmp_path_factory):
 # One device, as in the processes that are killed.
 ENVIRONMENT = {
     **os.environ,
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": QUICK_TO_COMPILE,
     "JAX_PLATFORMS": "cpu",
 }
 

@@ -32,7 +32,7 @@ SETTINGS = (
 # Parameters of the Full model, two of them being in _Small anyway.
 ARRAYS_OF_FULL = 258
 LAYOUTS = ((1, 4), (2, 2), (4, 1))
-KILLS = int(os.environ.get("MBJAX_KILLS", "20"))
+KILLS = int(os.environ.get("MBJAX_KILLS", "6"))
 
 
 @pytest.fixture(scope="module")
