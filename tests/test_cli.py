@@ -74,6 +74,7 @@ def test_config_files_are_found_from_any_folder(tmp_path, monkeypatch):
     assert configuration.load(str(own), ["--config.a=2"]).a == 2
 
 
+@pytest.mark.slow
 def test_bench_measures_all_three_parts(capsys):
     status = main(
         ["bench", "--config", "configs/pretrain.py:tiny", "--frames", "9", "--steps", "2", "--json",

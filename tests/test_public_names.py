@@ -9,6 +9,7 @@ import mbjax
 from mbjax.source_to_motion import Lifted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mbjax.__all__)
 def test_the_example_of_each_name_gives_what_it_says(name):
     """help(mbjax.NAME) ends with it."""

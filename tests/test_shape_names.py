@@ -37,6 +37,7 @@ def test_a_planted_breach_is_found():
     assert list(found) == ["test_shape_names.py: planted"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     ["pretrain:mb_lite", "pose3d:scratch", "action:ntu60_xsub", "oneshot:ntu120", "mesh:pw3d",
@@ -53,6 +54,7 @@ def test_training_steps(recipe):
     assert found == {}
 
 
+@pytest.mark.slow
 def test_lifting_and_its_files(tmp_path):
     keypoints_TxJx3 = np.concatenate(
         [
@@ -71,6 +73,7 @@ def test_lifting_and_its_files(tmp_path):
     assert status == 0 and found == {}
 
 
+@pytest.mark.slow
 def test_evaluation(tmp_path):
     with shape_names.watched(PACKAGE) as found:
         status = cli.main(

@@ -13,6 +13,7 @@ def body():
     return smpl.load(stand_in.NAME)
 
 
+@pytest.mark.slow
 def test_real_joints_are_met_to_two_centimetres(body):
     record = RecordReader("sample:motion3d", "test")[0]
     joints_TxJx3 = (np.asarray(record["pose"]) * record["metres_per_unit"])[:90]
@@ -27,6 +28,7 @@ def test_real_joints_are_met_to_two_centimetres(body):
     np.testing.assert_allclose(error_T, found.error_mm_T, atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_body_is_found_again_wherever_it_stands(body):
     """Turned and moved joints give the same body, turned and moved."""
     record = RecordReader("sample:motion3d", "test")[1]

@@ -57,6 +57,7 @@ def recording(num_frames, seed=5):
     return poses, rng.normal(size=16), trans, rng.normal(size=(num_frames, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xp", [np, jnp])
 def test_smpl_gives_the_golden_vertices_and_joints(xp):
     with np.load(GOLDEN / "smpl_lbs.npz") as file:
@@ -101,6 +102,7 @@ def test_batches_broadcast():
     assert many_shapes.shape == (5, 60, 3)
 
 
+@pytest.mark.slow
 def test_half_precision_input_is_computed_in_float32():
     body = Body.from_arrays(body_recipes.random_body(0, FEW_PARENTS))
     pose = jnp.asarray(np.random.default_rng(0).normal(size=18) * 0.5, dtype=jnp.bfloat16)
@@ -145,6 +147,7 @@ def test_restriction_keeps_vertices_and_all_joints(smplh):
     np.testing.assert_array_equal(joints, every_joint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dense", [False, True])
 def test_joints_without_vertices_are_those_of_full_skinning(smplh, dense):
     arrays, _, body = smplh

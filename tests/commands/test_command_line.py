@@ -147,6 +147,7 @@ def test_a_quickstart_goes_into_no_folder_of_something_else(tmp_path, capsys):
     assert os.listdir(tmp_path) == ["letter.txt"]
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout(tmp_path, capsys):
     import numpy as np
 
@@ -182,6 +183,7 @@ def test_every_command_that_ends_by_itself_has_json():
     assert without == ["live"]
 
 
+@pytest.mark.slow
 def test_training_tells_its_result(tmp_path, capsys):
     words = ["pretrain", "--config", "pretrain:tiny", "--workdir", str(tmp_path), "--json"]
     settings = [f"--config.{one}" for one in ("epochs=1", "batch_size=8", "evaluation.dir=",

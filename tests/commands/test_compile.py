@@ -109,6 +109,7 @@ def test_scaling_adds_up():
     assert "| 1,024 | 2,048 |" in scaling.describe(report, chip)
 
 
+@pytest.mark.slow
 def test_options_reach_the_compiler(monkeypatch):
     """Here the CPU's, which takes names and refuses others in the same words."""
     import jax

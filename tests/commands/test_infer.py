@@ -23,6 +23,7 @@ def checkpoint(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 def test_command_writes_everything(tmp_path, capsys, checkpoint):
     points = smooth_keypoints(20)
     points[5:8] = 0
@@ -145,6 +146,7 @@ def test_depth_from_size(tmp_path, infer):
     assert status == 1
 
 
+@pytest.mark.slow
 def test_a_body_is_fitted_to_what_was_lifted(tmp_path, infer, monkeypatch):
     """Written in AMASS's layout and as glTF, listed with the run, and said how far off it is."""
     monkeypatch.setattr(fit, "fit", functools.partial(fit.fit, steps=3))

@@ -10,6 +10,7 @@ import mbjax.cli
 from mbjax.storage import objects
 
 
+@pytest.mark.slow
 def test_weights_go_to_a_bucket_and_come_back(bucket):
     keypoints = np.random.default_rng(0).normal(size=(1, 9, 17, 3)).astype(np.float32)
     expected = mbjax.load("tiny", verbose=False)(keypoints)

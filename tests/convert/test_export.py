@@ -45,6 +45,7 @@ def same(model, run):
         np.testing.assert_allclose(run(x), np.asarray(compiled(model, x)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_stablehlo_is_the_model(tmp_path, capsys, checkpoint, model):
     path = tmp_path / "model.stablehlo"
     assert main(["export", checkpoint, "--out", str(path), "--format", "stablehlo"]) == 0
@@ -79,6 +80,7 @@ def test_files_of_an_older_jax_can_still_be_read():
     assert "tensor<1x9x17x3xf32>" in str(module)
 
 
+@pytest.mark.slow
 def test_onnx_with_the_attention_of_its_runtime(tmp_path, checkpoint, model):
     onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
     import onnxruntime
@@ -93,6 +95,7 @@ def test_onnx_with_the_attention_of_its_runtime(tmp_path, checkpoint, model):
     same(model, lambda x: session.run(["pose"], {"keypoints": x})[0])
 
 
+@pytest.mark.slow
 def test_onnx_is_the_model(tmp_path, checkpoint, model):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
     path = tmp_path / "model.onnx"

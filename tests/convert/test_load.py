@@ -27,6 +27,7 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_golden_file_computes_what_the_reference_does(golden, highest_precision, capsys):
     values = golden("dstformer.npz")
     model = mbjax.load(GOLDEN / "dstformer.bin", num_heads=4)
@@ -49,6 +50,7 @@ def test_every_kind_of_source_gives_the_same_model(files, name, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_heads_are_said_when_assumed_and_can_be_given(files, tmp_path, capsys):
     import torch
 

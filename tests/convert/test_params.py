@@ -70,6 +70,7 @@ def test_everything_missing_unexpected_or_of_another_shape_is_listed(tensors):
     assert "\n" not in text
 
 
+@pytest.mark.slow
 def test_what_is_allowed_is_said(tensors):
     del tensors["head.weight"]
     tensors["extra.a"] = np.zeros(3, np.float32)

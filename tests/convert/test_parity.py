@@ -19,6 +19,7 @@ def report():
     return parity.compare(recipes.source(CONFIG), lengths=(1, 243))
 
 
+@pytest.mark.slow
 def test_the_same_network_passes(report):
     assert report.ok and report.first_mismatch is None
     assert [d.name for d in report.forward if d.frames == 1] == [

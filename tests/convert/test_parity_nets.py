@@ -36,6 +36,7 @@ def twin_of(found):
     return twin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_a_net_agrees_with_its_twin(name, body):
     forward, gradients = parity_nets.compare(source(name), body, (9,))
@@ -89,6 +90,7 @@ def test_a_net_trained_in_bfloat16_is_compared_in_float32(body):
     assert found.network.encoder.dtype == "bfloat16" and all(each.ok for each in forward)
 
 
+@pytest.mark.slow
 def test_another_body_is_found(body):
     """The joints are those of the body that was given, not of one that both sides share."""
     forward, _ = parity_nets.compare(source("mesh"), body, (1,))
@@ -103,6 +105,7 @@ def test_another_body_is_found(body):
     assert {each.name for each in wrong if not each.ok} == {"vertices", "joints"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_a_changed_weight_of_a_head_is_found(name, monkeypatch, body):
     """Each of the head's matrices in turn, two per cent larger."""
@@ -125,6 +128,7 @@ def test_a_changed_weight_of_a_head_is_found(name, monkeypatch, body):
         assert not all(each.ok for each in forward), changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "outputs"),
     [

@@ -9,6 +9,7 @@ from mbjax.models.trained_on import TrainedOn
 from mbjax.tasks import pretrain
 
 
+@pytest.mark.slow
 def test_tiny_is_small_and_lifts_any_length():
     model = mbjax.load("tiny", verbose=False)
     assert model.config.maxlen == 81 and model.config.num_heads == 4

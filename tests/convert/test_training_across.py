@@ -61,6 +61,7 @@ def eight(training):
     return values, states, np.array(metrics)
 
 
+@pytest.mark.slow
 def test_eight_steps_are_the_references(training, eight):
     _, start, _ = training
     values, states, metrics = eight
@@ -97,6 +98,7 @@ def exported(states, start, tmp_path):
     return tmp_path / "four.bin"
 
 
+@pytest.mark.slow
 def test_four_steps_export_import_four_steps_are_eight(training, eight, tmp_path):
     """Bit for bit, restored as `train.run` restores."""
     step, start, fresh = training

@@ -39,6 +39,7 @@ def test_the_twin_is_the_reference(golden):
     np.testing.assert_allclose(rep, values["rep"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", ["st", "ts", "s+t", "st-attention"])
 def test_every_structure_has_its_twin(structure, highest_precision):
     config = dataclasses.replace(recipes.TINY, structure=structure, depth=1, fusion="average")

@@ -18,6 +18,7 @@ def drawn_from(noise, clips, frames):
     return np.asarray(detector_noise.add_noise(keys, true, table)), true
 
 
+@pytest.mark.slow
 def test_recovers_a_known_table():
     noise = detector_noise.DetectionNoise.load()
     noise = detector_noise.DetectionNoise(

@@ -21,6 +21,7 @@ def copy(tmp_path):
     return folder, next(folder.glob("*-test.tfrecord*"))
 
 
+@pytest.mark.slow
 def test_reads_what_tfds_reads():
     """The records that tfds.load gives through TensorFlow, here without it."""
     tfds = pytest.importorskip("tensorflow_datasets")

@@ -32,6 +32,7 @@ def arguments(gait, workdir, *more):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_subject_is_tested_by_a_network_without_them(gait, tmp_path, capsys):
     assert main(arguments(gait, tmp_path / "w")) == 0
     out = capsys.readouterr().out

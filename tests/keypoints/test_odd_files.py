@@ -68,6 +68,7 @@ def test_odd_arrays_are_named(tmp_path, arrays, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_header_that_promises_and_an_archive_that_inflates(tmp_path):
     """Within 300 MB and seconds; the second would be 3 GB."""
     promises, inflates = tmp_path / "promises.npy", tmp_path / "inflates.npz"

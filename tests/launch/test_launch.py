@@ -290,7 +290,7 @@ def test_local_ends_all_when_one_fails_and_says_its_status(tmp_path):
 def test_what_local_freezes_is_told_and_ends_as_if_undisturbed(tmp_path):
     """Two processes, one of which is frozen after some ten seconds."""
     settings = [
-        "--config.epochs=200", "--config.save_every=40 steps", "--config.log_every=600 steps",
+        "--config.epochs=120", "--config.save_every=40 steps", "--config.log_every=360 steps",
     ]  # fmt: skip
     options = ["--processes", "2", "--stop-every", "12", "--hits", "1"]
     environment = {**ENVIRONMENT, "MBJAX_HEARTBEAT_TIMEOUT": "5"}
@@ -311,7 +311,7 @@ def test_what_local_freezes_is_told_and_ends_as_if_undisturbed(tmp_path):
         assert (killed + frozen > 0) == (name == "hit")
         rows = read_metrics(tmp_path / name)
         ends.append([row for row in rows if row["kind"] == "train"][-1])
-    assert ends[0]["step"] == ends[1]["step"] == 600
+    assert ends[0]["step"] == ends[1]["step"] == 360
     assert ends[0]["params_checksum"] == ends[1]["params_checksum"]
 
 

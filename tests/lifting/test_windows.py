@@ -42,6 +42,7 @@ def accelerations(pose_TxJx3, joins_):
     return largest[near], largest[~near]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_joins_of_a_long_smooth_motion_are_as_smooth_as_the_rest(seed):
     """Cut into plain windows the same motion jumps: so the test can fail."""

@@ -103,6 +103,7 @@ def test_a_bfloat16_stream_stays_one():
     assert out.dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 def test_a_step_of_adamw_is_that_of_plain():
     x, target = (rows[..., :3] for rows in clips(9))
     after = {}

@@ -26,6 +26,7 @@ def test_sizes_of_full_and_lite(config, parameters):
     assert count_parameters(nnx.eval_shape(lambda: build(config))) == parameters
 
 
+@pytest.mark.slow
 def test_variant_parameters_count_the_same_attention_blocks():
     """Rows a to f of table 6: ten levels of one stream hold what five of two do."""
     state = {
@@ -47,6 +48,7 @@ def test_variant_parameters_count_the_same_attention_blocks():
     assert set(counts.values()) == {20}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", ["st+ts", "st", "ts", "s+t", "st-attention"])
 @pytest.mark.parametrize("fusion", ["adaptive", "average"])
 def test_every_variant_runs_at_every_length(structure, fusion):
@@ -78,6 +80,7 @@ def of_all_parameters(model):
     return jax.tree.leaves(nnx.jit(nnx.grad(lambda m: jnp.square(m(x)).sum()))(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", ["st+ts", "ts"])
 @pytest.mark.parametrize(
     "settings",
@@ -97,6 +100,7 @@ def test_recomputing_and_looping_change_nothing_but_the_program(settings, struct
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # other fusions round differently
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_levels_in_a_loop_are_one_body(form):
     """The program does not grow with the number of levels, whatever the form of attention."""
@@ -112,6 +116,7 @@ def test_levels_in_a_loop_are_one_body(form):
     assert lines(4) > 1.5 * lines(2)
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_it_and_keeps_the_rest_in_float32():
     config = DSTformerConfig(**{**vars(SMALL), "dtype": "bfloat16"})
     model, exact = build(config), build()
@@ -141,6 +146,7 @@ def test_wrong_inputs_are_named():
         DSTformerConfig(structure="stts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_forward_agrees_with_reference(form, golden, highest_precision):
     """Weights put in by name and by hand, without the project's own converter."""

@@ -37,6 +37,7 @@ def predicted(name, golden):
     return arrays, model, inputs, jax.jit(lambda *inputs: model(*inputs))(*inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mesh", "mesh_refine"])
 def test_golden_theta_joints_and_vertices(name, golden, body, highest_precision):
     arrays, _, _, out = predicted(name, golden)
@@ -52,6 +53,7 @@ def test_golden_theta_joints_and_vertices(name, golden, body, highest_precision)
     np.testing.assert_allclose(verts * 1000, arrays["verts"], **MM)
 
 
+@pytest.mark.slow
 def test_golden_losses_and_mirrored_prediction(golden, body, highest_precision):
     arrays, model, (x,), out = predicted("mesh", golden)
     body, regressor, mean = body
@@ -118,6 +120,7 @@ def test_a_new_refiner_keeps_the_initial_pose_in_columns_and_not_in_rows(golden)
         mesh.RefineHeadConfig(initial_6d="planes")
 
 
+@pytest.mark.slow
 def test_a_new_mesh_head_predicts_the_mean_and_all_of_it_has_gradients():
     pose = np.random.default_rng(0).normal(size=144).astype(np.float32)
 

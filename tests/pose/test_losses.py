@@ -29,6 +29,7 @@ def test_losses_agree_with_reference(golden, golden_name, compute):
 ALL_TERMS = dict.fromkeys(losses.LOSS_TERMS, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pose", ["perfect", "zero", "single_frame"])
 def test_gradients_are_finite_where_distances_vanish(pose):
     target = jax.random.normal(jax.random.key(0), (2, 5, 17, 3))

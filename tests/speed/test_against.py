@@ -14,6 +14,7 @@ SMALL = DSTformerConfig(dim_feat=16, dim_rep=8, depth=1, num_heads=2, maxlen=9)
 EAGER = ("eager float32",)
 
 
+@pytest.mark.slow
 def test_forward_and_step_are_timed_on_both_sides(tmp_path):
     said = []
     report = against.run(SMALL, 9, 2, 2, said.append, EAGER, profile=str(tmp_path / "trace"))

@@ -52,6 +52,7 @@ def test_an_update_leaves_other_suites_figures(tmp_path):
         gate.read(path)
 
 
+@pytest.mark.slow
 def test_a_planted_slowdown_fails_the_gate(tmp_path, monkeypatch, capsys):
     """A step that does twice the work, through the command."""
     depth = 1
@@ -71,6 +72,7 @@ def test_a_planted_slowdown_fails_the_gate(tmp_path, monkeypatch, capsys):
     assert cli.main(["bench", "--suite", "cpu"]) == 0  # a look is no gate
 
 
+@pytest.mark.slow
 def test_a_step_that_compiles_again_is_counted():
     assert suites.compilations() == 1
 

@@ -104,12 +104,14 @@ def assert_gradients_once(found, params):
     assert entries >= sum(leaf.size for leaf in params) - embeddings
 
 
+@pytest.mark.slow
 def test_gradients_are_summed_once_and_nothing_else_is_sent():
     found, params = compiled()
     assert_gradients_once(found, params)
     assert found[0].times == 1
 
 
+@pytest.mark.slow
 def test_slices_of_a_batch_send_nothing_but_their_gradients():
     """The CPU compiler sums each slice's; the TPU compiler moves the sum behind the loop."""
     found, params = compiled("--config.accumulate=2")
@@ -117,6 +119,7 @@ def test_slices_of_a_batch_send_nothing_but_their_gradients():
     assert found[0].times == 2
 
 
+@pytest.mark.slow
 def test_split_parameters_are_gathered_and_their_gradients_summed(monkeypatch):
     monkeypatch.setattr(sharding, "SMALLEST_SPLIT", 64)
     found, params = compiled("--config.fsdp=2")

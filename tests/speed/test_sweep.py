@@ -27,6 +27,7 @@ def only(monkeypatch):
     return keep
 
 
+@pytest.mark.slow
 def test_rows_are_written_as_they_come(tmp_path, only):
     only(packed=attention.FORMS["packed"])
     out = tmp_path / "rows.jsonl"
@@ -51,6 +52,7 @@ def test_rows_are_written_as_they_come(tmp_path, only):
         sweep.run(SMALL, 9, [1], 1, out, lambda text: None, EAGER)
 
 
+@pytest.mark.slow
 def test_a_form_that_computes_something_else_is_not_timed(tmp_path, only):
     def wrong(x, *arguments):
         return attention_plain.attention(x, *arguments) + 0.3 * x

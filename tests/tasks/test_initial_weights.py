@@ -19,6 +19,7 @@ def test_named_subtrees_are_beginnings_of_paths():
     assert initial_weights.named_subtrees(()) is None
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_what_is_given_and_trains_only_what_it_should(tmp_path):
     settings = [s for s in TINY_SETTINGS if "epochs" not in s] + ["--config.epochs=2"]
     config = configuration.load("configs/pretrain.py:tiny", settings)

@@ -59,6 +59,7 @@ def same(workdir, other):
     return log(workdir) == log(other)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_continued_ends_as_on_a_disk(bucket, on_disk):
     workdir = f"{bucket.url}/continued"
     processes.small_run(workdir, *RUN)
@@ -71,6 +72,7 @@ def test_a_run_that_is_continued_ends_as_on_a_disk(bucket, on_disk):
     assert "lock" not in objects.names(workdir)
 
 
+@pytest.mark.slow
 def test_the_newest_that_is_damaged_is_passed_over(bucket, on_disk):
     workdir = f"{bucket.url}/damaged"
     processes.small_run(workdir, *RUN)
@@ -105,6 +107,7 @@ def test_one_run_a_folder(bucket, monkeypatch):
         assert json.loads(objects.read_bytes(workdir / lock.FILE))["pid"] == os.getpid()
 
 
+@pytest.mark.slow
 def test_a_network_that_goes_away_costs_nothing(bucket, alone, tmp_path):
     """It is away for two seconds, twice, while the run saves every tenth step."""
     workdir = f"{bucket.url}/cut"
@@ -208,6 +211,7 @@ class _Forbidden(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gs", "s3"])
 def test_without_the_right_to_write_it_is_one_line(kind, tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Forbidden)

@@ -108,6 +108,7 @@ def test_nor_evaluated(tmp_path):
     assert not seen
 
 
+@pytest.mark.slow
 def test_nan_is_not_a_perfect_fit():
     """What let a network of NaN train to the end with a loss of 0."""
     nan, target = jnp.full((1, 3, 17, 3), jnp.nan), jnp.zeros((1, 3, 17, 3))

@@ -218,6 +218,7 @@ def whole_bodies(tmp_path_factory):
     return folder, *amass_recipes.write_bodies(folder, num_vertices=6890)
 
 
+@pytest.mark.slow
 def test_frames_per_second_and_memory(whole_bodies, tmp_path):
     """From compressed files to finished clips, in a process of its own."""
     raw, files, frames = tmp_path / "raw", 12, 3000

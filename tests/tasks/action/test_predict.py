@@ -97,6 +97,7 @@ def test_a_window_is_what_the_model_says_of_its_clip(classifier, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_gallery_names_classes_by_one_example_each(embedder, tmp_path, capsys):
     for seed, name in enumerate(("bow", "jump", "turn")):
         coco_file(tmp_path / "gallery" / f"{name}.json", frames=25, seed=seed)

@@ -62,6 +62,7 @@ def trained(gestures, tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_training_leaves_a_checkpoint_that_knows_its_classes(trained, gestures):
     meta = json.loads((trained / "config.json").read_text())
     assert meta["classes"][:2] == ["A001", "A002"] and len(meta["classes"]) == 20
@@ -99,6 +100,7 @@ def test_evaluation_of_a_checkpoint_is_that_of_its_run_and_writes_tables(
         assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 5, "not blank"
 
 
+@pytest.mark.slow
 def test_evaluation_is_that_of_every_clip_alone_on_any_devices(trained, gestures):
     model = loading.load(trained, verbose=False)
     config = config_of(gestures)

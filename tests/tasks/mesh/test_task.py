@@ -75,6 +75,7 @@ def test_training_never_makes_vertices(data):
         assert "[4,16,17,3]" in program and "300" not in program.replace("0.300", "")
 
 
+@pytest.mark.slow
 def test_evaluation_is_what_numpy_says(data):
     """A refiner whose update is zero gives what it was given, also by way of the mirror image."""
     config = mesh_recipes.config("sample_refine", data, "--config.evaluation.batch_size=3")

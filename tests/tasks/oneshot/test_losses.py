@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mbjax.tasks.oneshot.losses import supervised_contrastive
 
 
+@pytest.mark.slow
 def test_agrees_with_reference(golden):
     values = golden("supcon.npz")
     features = jnp.asarray(values["features"])
@@ -38,6 +40,7 @@ def test_against_the_definition():
     np.testing.assert_allclose(found, expected, rtol=1e-5)  # float32
 
 
+@pytest.mark.slow
 def test_the_loss_and_its_gradient_are_finite_without_any_pair():
     features = unit(np.random.default_rng(0), (4, 1, 8))
     value, gradient = jax.value_and_grad(supervised_contrastive)(features, jnp.arange(4))

@@ -51,6 +51,7 @@ def evaluated(capsys, trained, gestures, *settings):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_evaluation_is_deterministic_and_that_of_the_run(trained, gestures, capsys):
     found = evaluated(capsys, trained, gestures)
     assert found == evaluated(capsys, trained, gestures)

@@ -74,6 +74,7 @@ def pretrained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_evaluates_and_keeps_its_best(pretrained):
     rows = [json.loads(line) for line in (pretrained / "metrics.jsonl").read_text().splitlines()]
     found = [row for row in rows if row["kind"] == "evaluate"]
@@ -81,6 +82,7 @@ def test_a_run_evaluates_and_keeps_its_best(pretrained):
     assert {"mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "pck_150mm"} <= found[0].keys()
 
 
+@pytest.mark.slow
 def test_with_a_frozen_backbone_only_the_head_moves(pretrained, tmp_path):
     config = configuration.load(
         "configs/pose3d.py:sample",

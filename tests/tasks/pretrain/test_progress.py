@@ -11,6 +11,7 @@ from mbjax.pose import skeleton
 from mbjax.tasks.pretrain import task as pretrain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale_high", [0.0, 2.0])
 def test_the_training_error_in_mm_does_not_depend_on_augmentation(tiny_config, scale_high):
     tiny_config.augment.update(bone_std=0.0, scale_low=0.3, scale_high=scale_high)

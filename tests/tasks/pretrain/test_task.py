@@ -76,6 +76,7 @@ def test_3d_source_is_seen_from_as_near_as_the_config_says(plain):
     np.testing.assert_allclose(terms["joint"], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_from_near_shows_the_network_a_perspective_picture(evaluation_config):
     config = evaluation_config
     task = pretrain.make_task(config)
@@ -157,6 +158,7 @@ def evaluation_config(tiny_config):
     return tiny_config
 
 
+@pytest.mark.slow
 def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config):
     """A network of zeros: its error and the baseline's, worked out without the class."""
     config = evaluation_config
@@ -189,6 +191,7 @@ def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config
     np.testing.assert_allclose(found["flat_mm"], np.mean(flat), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_flip_averaging_makes_the_prediction_mirror_symmetric(evaluation_config):
     """What is predicted for a mirrored motion is the mirror of what is predicted for the motion."""
     config = evaluation_config
@@ -212,6 +215,7 @@ def test_flip_averaging_makes_the_prediction_mirror_symmetric(evaluation_config)
     assert asymmetry(False) > 1.0
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_the_batch_or_the_devices(evaluation_config):
     config = evaluation_config
     task = pretrain.make_task(config)
