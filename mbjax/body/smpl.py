@@ -122,6 +122,21 @@ def load(name: str = "") -> Smpl:
     return _checked(arrays, _read_npy(regressor), str(file), notes, mean and _read_mean(mean))
 
 
+def load_sex(sex: str, name: str = "") -> Smpl:
+    """The 'female', 'male' or 'neutral' body of the folder that `load` would take its body from.
+
+    The synthetic one has no sex. FileNotFoundError, in one line, where that body is not there.
+    """
+    path = Path(name or os.environ.get(VARIABLE, "")).expanduser()
+    if path.name.startswith(stand_in.NAME) or path == Path():
+        return load(name)
+    folder = path if path.is_dir() else path.parent
+    found = [path for path in _body_files(folder) if _SEXES[sex].search(path.name)]
+    if not found:
+        raise FileNotFoundError(f"{folder / f'SMPL_{sex.upper()}.pkl'}: no such file; {_LICENCE}")
+    return load(str(found[0]))
+
+
 def _checked(arrays, regressor, where, notes, mean) -> Smpl:
     body = Body.from_arrays(arrays, num_betas=NUM_BETAS, where=where)
     if body.num_joints != NUM_JOINTS:
@@ -141,12 +156,16 @@ def _checked(arrays, regressor, where, notes, mean) -> Smpl:
     return Smpl(body, arrays, regressor.astype(np.float32), where, tuple(notes), mean)
 
 
-def _body_file(folder: Path) -> Path:
-    """The file of the neutral body, or the only one there is."""
-    found = sorted(
+def _body_files(folder: Path) -> list[Path]:
+    return sorted(
         path for path in [*folder.glob("*.pkl"), *folder.glob("*.npz")]
         if re.search(r"smpl|basicmodel", path.name, re.I) and path.name not in MEAN
     )  # fmt: skip
+
+
+def _body_file(folder: Path) -> Path:
+    """The file of the neutral body, or the only one there is."""
+    found = _body_files(folder)
     neutral = [path for path in found if _SEXES["neutral"].search(path.name)]
     chosen = neutral or found
     if not chosen:

@@ -10,8 +10,13 @@ from mbjax.commands.parser import positive
 def add(command) -> None:
     """command: (name, function of the parsed arguments, help) -> argparse parser."""
     sub = command("compare", _compare, "how far one 3D motion is from another of the same frames")
-    sub.add_argument("motion", help="X3D.npy as 'mbjax infer' writes it: (frames, 17, 3)")
-    sub.add_argument("reference", help="the same of another model, or the truth")
+    sub.add_argument(
+        "motion",
+        help="X3D.npy as 'mbjax infer' writes it: (frames, 17, 3); beside EMDB its smpl.npz too",
+    )  # fmt: skip
+    sub.add_argument(
+        "reference", help="the same of another model, or the truth; or a *_data.pkl of EMDB"
+    )
     sub.add_argument(
         "--height", type=positive, default=1.75, metavar="M",
         help="of the person, which errors in mm are for (%(default)s)",
@@ -24,6 +29,10 @@ def add(command) -> None:
     sub.add_argument("--fps", type=positive, default=30.0, help="of both, for jitter (%(default)s)")
     sub.add_argument("--person", type=int, metavar="N", help="of a motion.npz that holds several")
     sub.add_argument("--reference-person", type=int, metavar="N", help="the same of the reference")
+    sub.add_argument(
+        "--body", default="", metavar="FOLDER",
+        help="of SMPL's bodies, all sexes, for EMDB; default: $MBJAX_SMPL",
+    )  # fmt: skip
     sub.add_argument("--out", default="", metavar="FILE.npz", help="errors of every frame")
     json_argument(sub)
 
@@ -32,11 +41,14 @@ def _compare(args):
     import numpy as np
 
     from mbjax.atomic_files import check_file, written_beside
-    from mbjax.motion import compare
+    from mbjax.motion import compare, emdb
 
     if args.out:
         check_file(args.out)
-    if args.world:
+    recording = emdb.read(args.reference) if emdb.is_recording(args.reference) else None
+    if recording:
+        found, bodies = emdb.compare(args.motion, recording, args.body, args.world, args.person)
+    elif args.world:
         motion = compare.read_world(args.motion, args.person)
         reference = compare.read_world(args.reference, args.reference_person, "--reference-person")
         found = compare.compare_in_world(motion, reference, args.fps)
@@ -47,24 +59,57 @@ def _compare(args):
         # A file, not its name: numpy adds .npz to others.
         with written_beside(args.out) as beside, open(beside, "wb") as file:
             np.savez(file, **found)
-    means = {name: float(errors.mean()) for name, errors in found.items()}
+    frames = int(recording.good_N.sum()) if recording else len(motion)
+    means = {n: float(errors.mean()) if errors.size else math.nan for n, errors in found.items()}
     if args.json:
         # JSON has no NaN, which RTE is where the root goes nowhere.
         known = {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
-        print(json.dumps({"frames": len(motion), **known}))
+        print(json.dumps({"frames": frames, **known}))
+    elif recording:
+        _say_emdb(recording, args.world, means, bodies)
+    elif args.world:
+        print(f"{frames} frames at {args.fps:g} a second, segments of 100 frames aligned")
+        _say_world(means)
+    else:
+        print(f"{frames} frames, a person of {args.height:g} m, bone lengths alike")
+        print(f"P-MPJPE  {means['p_mpjpe_mm']:6.1f} mm  after alignment of every frame")
+        print(f"MPJPE    {means['mpjpe_mm']:6.1f} mm  relative to the root")
+        print(f"flat     {means['flat_mm']:6.1f} mm  the reference's x, y with depth 0, aligned")
+
+
+def _say_world(means):
+    print(f"W-MPJPE  {means['w_mpjpe_mm']:7.1f} mm       by each segment's first two frames")
+    print(f"WA-MPJPE {means['wa_mpjpe_mm']:7.1f} mm       by all of it")
+    if math.isnan(means["rte_percent"]):
+        print("RTE            -          the reference's root goes nowhere")
+    else:
+        print(f"RTE      {means['rte_percent']:7.1f} %        of the way that the root goes")
+    beside = means.get("reference_jitter_10m_s3")
+    print(f"jitter   {means['jitter_10m_s3']:7.1f} 10 m/s^3" + (
+        "" if beside is None else f" (reference {beside:.1f})"
+    ))  # fmt: skip
+
+
+def _say_emdb(recording, world, means, bodies):
+    part, other = ("EMDB 2", "EMDB 1") if world else ("EMDB 1", "EMDB 2")
+    joints = "SMPL's 24 joints" if bodies else "17 joints of Human3.6M; papers measure SMPL's 24"
+    print(f"{part}, {recording.name}: {recording.good_N.sum():,} of {len(recording.good_N):,} "
+          f"frames count; {joints}")  # fmt: skip
+    if not recording.parts[world]:
+        print(f"  this recording is not one of {part}" + (
+            f", but of {other}" if recording.parts[not world] else ""
+        ))  # fmt: skip
+    if world:
+        _say_world(means)
+        slid = means.get("foot_sliding_mm")
+        if slid is not None and math.isnan(slid):
+            print("sliding        -          the reference's feet never stand")
+        elif slid is not None:
+            print(f"sliding  {slid:7.1f} mm       a frame, of feet that stand")
         return
-    if args.world:
-        print(f"{len(motion)} frames at {args.fps:g} a second, segments of 100 frames aligned")
-        print(f"W-MPJPE  {means['w_mpjpe_mm']:7.1f} mm       by each segment's first two frames")
-        print(f"WA-MPJPE {means['wa_mpjpe_mm']:7.1f} mm       by all of it")
-        if math.isnan(means["rte_percent"]):
-            print("RTE            -          the reference's root goes nowhere")
-        else:
-            print(f"RTE      {means['rte_percent']:7.1f} %        of the way that the root goes")
-        print(f"jitter   {means['jitter_10m_s3']:7.1f} 10 m/s^3 "
-              f"(reference {means['reference_jitter_10m_s3']:.1f})")  # fmt: skip
-        return
-    print(f"{len(motion)} frames, a person of {args.height:g} m, bone lengths alike")
-    print(f"P-MPJPE  {means['p_mpjpe_mm']:6.1f} mm  after alignment of every frame")
-    print(f"MPJPE    {means['mpjpe_mm']:6.1f} mm  relative to the root")
-    print(f"flat     {means['flat_mm']:6.1f} mm  the reference's x, y with depth 0, aligned")
+    print(f"PA-MPJPE {means['p_mpjpe_mm']:7.1f} mm       after alignment of every frame")
+    print(f"MPJPE    {means['mpjpe_mm']:7.1f} mm       relative to the hips"
+          + ("" if bodies else ", bone lengths alike"))  # fmt: skip
+    if bodies:
+        print(f"PVE      {means['pve_mm']:7.1f} mm       of the vertices")
+    print(f"Accel    {means['acceleration_m_s2']:7.1f} m/s^2")

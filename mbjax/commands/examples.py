@@ -65,6 +65,7 @@ _EXAMPLES = {
         "compare motion/X3D.npy truth/X3D.npy",
         "compare motion/X3D.npy truth/X3D.npy --height 1.62 --out errors.npz",
         "compare motion/motion.npz truth.npy --world --fps 25",
+        "compare motion/smpl.npz P2_23_outdoor_hug_tree_data.pkl --body BODIES --world",
     ),
     "motion-steps": ("motion-steps --checkpoint tiny", "motion-steps --checkpoint tiny --smooth 4"),
     "compile": (

@@ -15,7 +15,7 @@ from mbjax.motion import gltf
 from mbjax.motion.body_motion import BodyMotion
 from mbjax.pose.rotations import axis_angle_to_matrix, matmul, matrix_to_axis_angle
 
-_Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 _Y_UP = np.diag([1.0, -1.0, -1.0])
 _SMPLH_POSE = 156
 _SKIN_COLOUR = (0.77, 0.67, 0.59)
@@ -46,7 +46,7 @@ def amass(motion: BodyMotion, body: Smpl, path: str | os.PathLike, fps: float) -
     The first 22 joints of SMPL+H are SMPL's; hands are at rest. Shape coefficients are those of the
     body used here, which differ a little from SMPL+H's; `smpl_poses` (T, 72) is the whole pose.
     """
-    pose, trans = turned(motion, body, _Z_UP)
+    pose, trans = turned(motion, body, Z_UP)
     poses = np.zeros((len(pose), _SMPLH_POSE))
     poses[:, :66] = pose[:, :66]
     with written_beside(path) as beside:
