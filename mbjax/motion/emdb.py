@@ -138,7 +138,7 @@ def _read_joints(path, recording, world, person):
     """(T, 17, 3) of the frames that count, from a file with all frames or with those alone."""
     if not world and pathlib.Path(path).suffix == ".npz":
         raise ValueError(
-            f"{path} is not a smpl.npz of 'mbjax infer'; of joints take its X3D.npy, which is in the "
+            f"{path} is not a smpl.npz of 'mbjax infer'; of joints take its X3D.npy, in the "
             "camera's axes"
         )
     joints = (read_world(path, person) if world else read_motion(path)).astype(np.float64)
