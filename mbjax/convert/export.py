@@ -75,6 +75,7 @@ def to_stablehlo(model: DSTformer, path: str | os.PathLike) -> float:
             whole.enter_context(written_beside(path.with_suffix(ending)))
             for ending in (path.suffix, ".mlirbc", ".json")
         )
+        whole.enter_context(_without_paths())
         exported = lower(jax.ShapeDtypeStruct(shape, np.float32))
         program.write_bytes(exported.serialize())
         artifact = plain(jax.ShapeDtypeStruct(plain_shape, np.float32)).mlir_module_serialized
@@ -83,6 +84,18 @@ def to_stablehlo(model: DSTformer, path: str | os.PathLike) -> float:
         about.write_text(text + "\n", encoding="utf-8")
         read = export.deserialize(bytearray(program.read_bytes()))
         return check(model, lambda x: np.asarray(read.call(x)))
+
+
+@contextlib.contextmanager
+def _without_paths():
+    """JAX notes for each operation which files asked for it: folders of whoever exports."""
+    name = "jax_traceback_in_locations_limit"
+    usual = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, usual)
 
 
 def _about(path, exported, artifact, plain_shape) -> dict:

@@ -60,6 +60,7 @@ def test_stablehlo_is_the_model(tmp_path, capsys, checkpoint, model):
     assert about["written_with"]["jax"] == jax.__version__
     with pytest.raises(ValueError, match="shapes"):
         read.call(clips((1, CONFIG.maxlen + 1)))
+    assert artifact.count(b".py") == path.read_bytes().count(b".py") == 0, "nobody's folders"
 
 
 def test_files_of_an_older_jax_can_still_be_read():
