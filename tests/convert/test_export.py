@@ -64,7 +64,7 @@ def test_stablehlo_is_the_model(tmp_path, capsys, checkpoint, model):
 
 
 def test_files_of_an_older_jax_can_still_be_read():
-    """Written by jax 0.10.2 in 2026-11 with `mbjax export`; x and y are beside them."""
+    """Written by jax 0.10.2 in 2026-12 with `mbjax export`; x and y are beside them."""
     golden = np.load(GOLDEN / "exported.npz")
     read = jax_export.deserialize(bytearray((GOLDEN / "exported.stablehlo").read_bytes()))
     # float32 of order 1: the same operations in another order.
