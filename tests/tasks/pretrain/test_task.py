@@ -88,7 +88,8 @@ def test_evaluation_from_near_shows_the_network_a_perspective_picture(evaluation
         config.evaluation.distance = distance
         shown[distance] = Evaluation(config, NOISE, [record]).show(graphdef, state, mesh, 0, 0)
     for one in shown.values():
-        np.testing.assert_array_equal(one.truth, shown[0.0].truth)
+        # mm, float32 of some hundred, by programs that are compiled in other ways.
+        np.testing.assert_allclose(one.truth, shown[0.0].truth, atol=2e-3)
     off = np.abs(shown[3.0].seen[..., :2] - shown[0.0].seen[..., :2]).max()
     assert off > 0.02, "a body's depth is a tenth of three metres"
     np.testing.assert_allclose(shown[1e6].seen, shown[0.0].seen, atol=1e-5)  # float32
