@@ -12,7 +12,7 @@ from mbjax.training import extension, loop
 from tests.recipes.settings import TINY_SETTINGS
 
 # A rate that does not depend on how long the run is.
-STEADY = ("--config.cosine=False", "--config.ramp_end=0.0")
+STEADY = ("--config.cosine=False", "--config.ramp_end=0.0", "--config.model.structure=st")
 
 
 def config_of(epochs, *settings):
