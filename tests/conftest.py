@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 
-from tests.recipes.settings import QUICK_TO_COMPILE
+from tests.recipes.settings import GOLDEN, QUICK_TO_COMPILE, TINY_SETTINGS
 
 # Before JAX starts: eight devices on the CPU, so that sharded runs are tested too.
 os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count=8 {QUICK_TO_COMPILE}")
@@ -29,7 +29,6 @@ import numpy as np
 import pytest
 
 from mbjax import configuration
-from tests.recipes.settings import GOLDEN, TINY_SETTINGS
 
 
 @pytest.fixture(scope="session")

@@ -93,8 +93,7 @@ def load(name: str = "") -> Smpl:
             f"of SMPL_NEUTRAL.pkl and {REGRESSOR}: {_LICENCE}; 'synthetic' is a stand-in without "
             "licence"
         )
-    synthetic = re.fullmatch(rf"{stand_in.NAME}(?:-(\d+))?", name)
-    if synthetic:
+    if synthetic := _synthetic(name):
         size = int(synthetic[1]) if synthetic[1] else stand_in.NUM_VERTICES
         arrays = stand_in.arrays(size)
         return _checked(
@@ -127,14 +126,19 @@ def load_sex(sex: str, name: str = "") -> Smpl:
 
     The synthetic one has no sex. FileNotFoundError, in one line, where that body is not there.
     """
-    path = Path(name or os.environ.get(VARIABLE, "")).expanduser()
-    if path.name.startswith(stand_in.NAME) or path == Path():
+    name = name or os.environ.get(VARIABLE, "")
+    if not name or _synthetic(name):
         return load(name)
+    path = Path(name).expanduser()
     folder = path if path.is_dir() else path.parent
     found = [path for path in _body_files(folder) if _SEXES[sex].search(path.name)]
     if not found:
         raise FileNotFoundError(f"{folder / f'SMPL_{sex.upper()}.pkl'}: no such file; {_LICENCE}")
     return load(str(found[0]))
+
+
+def _synthetic(name):
+    return re.fullmatch(rf"{stand_in.NAME}(?:-(\d+))?", name)
 
 
 def _checked(arrays, regressor, where, notes, mean) -> Smpl:

@@ -76,10 +76,10 @@ class MotionPairs:
             if np.isnan(clip).any():  # a gap in the recording
                 continue
             seen = np.asarray(_view(clip, yaw, np.radians(_PITCH)))
-            pose, mm_per_unit = _in_image(seen, metres)
-            keypoints = _detected(pose[..., :2], number, noise, start)
             # A detector's errors change at the rate of the motion, so frames are left out last.
             step = slice(None, None, self._frame_step)
+            pose, mm_per_unit = _in_image(seen, metres, step)
+            keypoints = _detected(pose[..., :2], number, noise, start)
             yield start, pose[step], keypoints[step], mm_per_unit
 
     def _starts(self, frames) -> list[int]:
@@ -132,9 +132,13 @@ def _recordings(reader):
         yield source, motion, float(records[0]["metres_per_unit"])
 
 
-def _in_image(motion_TxJx3, metres_per_unit):
-    """(pose over half the image's width, mm per unit of it); depth starts at the first root's."""
-    low, high = motion_TxJx3.min(axis=(0, 1)), motion_TxJx3.max(axis=(0, 1))
+def _in_image(motion_TxJx3, metres_per_unit, kept=slice(None)):
+    """(pose over half the image's width, mm per unit of it); depth starts at the first root's.
+
+    kept: the frames that fill the image.
+    """
+    seen_TxJx3 = motion_TxJx3[kept]
+    low, high = seen_TxJx3.min(axis=(0, 1)), seen_TxJx3.max(axis=(0, 1))
     scale = 2 * _FILLS / float((high - low)[:2].max())
     centre = np.append((low + high)[:2] / 2, motion_TxJx3[0, 0, 2]).astype(np.float32)
     pose = ((motion_TxJx3 - centre) * scale).astype(np.float32)

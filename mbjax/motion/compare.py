@@ -37,12 +37,8 @@ def compare_in_world(motion_TxJx3, reference_TxJx3, fps: float) -> dict:
     _check(motion_TxJx3, reference_TxJx3)
     if len(motion_TxJx3) < 4:
         raise ValueError(f"{len(motion_TxJx3)} frames: jitter needs at least 4")
-    pair = (motion_TxJx3, reference_TxJx3)
     return {
-        "w_mpjpe_mm": world_metrics.w_mpjpe(*pair),
-        "wa_mpjpe_mm": world_metrics.wa_mpjpe(*pair),
-        "rte_percent": world_metrics.root_translation_error(*pair),
-        "jitter_10m_s3": world_metrics.jitter(motion_TxJx3, fps),
+        **world_metrics.errors(motion_TxJx3, reference_TxJx3, fps),
         "reference_jitter_10m_s3": world_metrics.jitter(reference_TxJx3, fps),
     }
 

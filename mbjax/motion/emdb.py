@@ -15,6 +15,7 @@ import numpy as np
 
 from mbjax import safe_pickle
 from mbjax.body import smpl
+from mbjax.body.model import RegressedJoints
 from mbjax.body.smpl import NUM_BETAS, Smpl
 from mbjax.motion.body_files import Z_UP
 from mbjax.motion.compare import read_motion, read_world
@@ -29,6 +30,7 @@ _HIPS = [1, 2]
 # frame to frame stands.
 _SOLES, _STANDS = [3216, 3387, 6617, 6787], 0.01
 _VERTICES = 6890
+_ONLY_SOLES = np.equal.outer(_SOLES, np.arange(_VERTICES))  # as a regressor
 _FEWEST = 5  # second differences without the first and the last
 _CHUNK = 128  # frames; each has 83 kB of vertices, and ten times that on the way to them
 
@@ -56,15 +58,20 @@ class Moving:
     betas_S: np.ndarray
     trans_Tx3: np.ndarray
 
-    def points(self, rows) -> tuple[np.ndarray, np.ndarray]:
-        """(vertices, the 24 joints that SMPL's regressor makes of them) of some frames, metres."""
-        verts, _ = self.body.body(self.pose_Tx72[rows], self.betas_S, trans=self.trans_Tx3[rows])
-        regressor = np.asarray(self.body.arrays["J_regressor"], np.float64)
-        return verts.astype(np.float64), np.einsum("jv,tvc->tjc", regressor, verts)
+    def regressed(self, regressor_KxV) -> np.ndarray:
+        """(T, K, 3) metres, float64, of the vertices that a regressor takes."""
+        points = RegressedJoints(self.body.body, regressor_KxV)
+        found = points.of_sequence(self.pose_Tx72, self.betas_S, trans_Tx3=self.trans_Tx3)
+        return found.astype(np.float64)
 
-    def chunks(self):
-        """Slices of the frames, one after another."""
-        return [slice(at, at + _CHUNK) for at in range(0, len(self.pose_Tx72), _CHUNK)]
+    def joints(self) -> np.ndarray:
+        """(T, 24, 3): those that SMPL's own regressor takes."""
+        return self.regressed(self.body.arrays["J_regressor"])
+
+    def verts(self, rows) -> np.ndarray:
+        """(rows, V, 3) metres, float64."""
+        verts, _ = self.body.body(self.pose_Tx72[rows], self.betas_S, trans=self.trans_Tx3[rows])
+        return verts.astype(np.float64)
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -107,8 +114,8 @@ def read(path: str | os.PathLike) -> Recording:
     )  # fmt: skip
 
 
-def read_body(path, recording: Recording, body: Smpl) -> Moving | None:
-    """The frames of a smpl.npz of `mbjax infer` that count, z up; None for files of joints."""
+def _read_body(path, recording: Recording) -> tuple | None:
+    """(pose, betas, trans) of the frames that count, z up, from a smpl.npz; None for joints."""
     path = pathlib.Path(path).expanduser()
     names = ("smpl_poses", "betas", "trans", "frames", "mocap_framerate")
     if path.suffix != ".npz":
@@ -119,13 +126,16 @@ def read_body(path, recording: Recording, body: Smpl) -> Moving | None:
         betas, fps = np.asarray(found["betas"])[:NUM_BETAS], float(found["mocap_framerate"])
     except (ValueError, OSError, KeyError):
         return None
+    pose = smpl.as_axis_angles(pose, f"{path}: smpl_poses")
+    if frames.dtype.kind not in "iu" or not frames.shape == pose.shape[:1] == trans.shape[:1]:
+        raise ValueError(f"{path}: frames, smpl_poses and trans are not of the same frames")
     if abs(fps - FPS) > 0.5:
         raise ValueError(f"{path} has {fps:g} frames a second, EMDB {FPS:g}")
     if not frames.size or not 0 <= frames.min() <= frames.max() < len(recording.good_N):
         raise ValueError(f"{path} has other frames than {recording.name}'s {len(recording.good_N)}")
     kept = recording.good_N[frames]
     _all_there(path, recording, int(kept.sum()))
-    return Moving(body, pose[kept], betas, trans[kept])
+    return pose[kept], betas, trans[kept]
 
 
 def _all_there(path, recording, found):
@@ -172,36 +182,23 @@ def compare(
         smpl.load_sex(recording.sex, body),
         recording.pose_Nx72[good], recording.betas_S, recording.trans_Nx3[good],
     )  # fmt: skip
-    motion = read_body(path, recording, smpl.load(body))
-    if motion is None:
+    to_camera = recording.to_camera_Nx4x4[good][:, :3, :3]
+    found = _read_body(path, recording)
+    if found is None:
         joints = _read_joints(path, recording, world, person)
-        return _of_joints(joints, recording, reference, world), False
+        return _of_joints(joints, reference, None if world else to_camera), False
+    motion = Moving(smpl.load(body), *found)
     if world:
         return _bodies_in_world(motion, reference), True
-    return _bodies_in_camera(motion, reference, recording.to_camera_Nx4x4[good][:, :3, :3]), True
+    return _bodies_in_camera(motion, reference, to_camera), True
 
 
-def _bodies_in_camera(motion, reference, to_camera_Tx3x3):
-    found, kept = {"mpjpe_mm": [], "p_mpjpe_mm": [], "pve_mm": []}, ([], [])
-    for rows in reference.chunks():
-        # A camera turns with its picture, of which the motion's axes are.
-        ours = _at_hips(*(points @ Z_UP for points in motion.points(rows)))
-        theirs = _at_hips(*(
-            np.einsum("tij,tnj->tni", to_camera_Tx3x3[rows], points)
-            for points in reference.points(rows)
-        ))  # fmt: skip
-        found["mpjpe_mm"].append(1000 * metrics.mpjpe(ours[1], theirs[1]))
-        found["p_mpjpe_mm"].append(1000 * metrics.p_mpjpe(ours[1], theirs[1]))
-        found["pve_mm"].append(1000 * metrics.mpjpe(ours[0], theirs[0]))
-        for joints, points in zip(kept, (ours, theirs), strict=True):
-            joints.append(points[1])
-    errors = {name: np.concatenate(parts) for name, parts in found.items()}
-    return {**errors, "acceleration_m_s2": _acceleration(*map(np.concatenate, kept))}
-
-
-def _at_hips(verts_TxVx3, joints_TxJx3):
-    middle = joints_TxJx3[:, _HIPS].mean(1, keepdims=True)
-    return verts_TxVx3 - middle, joints_TxJx3 - middle
+def _in_camera(motion_TxJx3, reference_TxJx3):
+    return {
+        "mpjpe_mm": 1000 * metrics.mpjpe(motion_TxJx3, reference_TxJx3),
+        "p_mpjpe_mm": 1000 * metrics.p_mpjpe(motion_TxJx3, reference_TxJx3),
+        "acceleration_m_s2": _acceleration(motion_TxJx3, reference_TxJx3),
+    }
 
 
 def _acceleration(motion_TxJx3, reference_TxJx3):
@@ -210,53 +207,39 @@ def _acceleration(motion_TxJx3, reference_TxJx3):
     return np.linalg.norm(second, axis=-1).mean(-1)[1:-1]
 
 
+def _turned(points_TxNx3, turns_Tx3x3):
+    return np.einsum("tij,tnj->tni", turns_Tx3x3, points_TxNx3)
+
+
+def _bodies_in_camera(motion, reference, to_camera_Tx3x3):
+    # A camera turns with its picture, of which the motion's axes are.
+    ours, theirs = motion.joints() @ Z_UP, _turned(reference.joints(), to_camera_Tx3x3)
+    hips, true_hips = (joints[:, _HIPS].mean(1, keepdims=True) for joints in (ours, theirs))
+    pve = []
+    for start in range(0, len(ours), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        verts = motion.verts(rows) @ Z_UP - hips[rows]
+        true_verts = _turned(reference.verts(rows), to_camera_Tx3x3[rows]) - true_hips[rows]
+        pve.append(1000 * metrics.mpjpe(verts, true_verts))
+    return {**_in_camera(ours - hips, theirs - true_hips), "pve_mm": np.concatenate(pve)}
+
+
 def _bodies_in_world(motion, reference):
-    joints: tuple[list, list] = ([], [])
-    soles: tuple[list, list] = ([], [])
-    for rows in reference.chunks():
-        for index, one in enumerate((motion, reference)):
-            verts, made = one.points(rows)
-            joints[index].append(made)
-            if verts.shape[1] == _VERTICES:
-                soles[index].append(verts[:, _SOLES])
-    ours, theirs = map(np.concatenate, joints)
     paths = motion.trans_Tx3[:, None], reference.trans_Tx3[:, None]
-    found = {
-        "w_mpjpe_mm": world_metrics.w_mpjpe(ours, theirs),
-        "wa_mpjpe_mm": world_metrics.wa_mpjpe(ours, theirs),
-        "rte_percent": world_metrics.root_translation_error(*paths),
-        "jitter_10m_s3": world_metrics.jitter(ours, FPS),
-    }
-    if soles[0] and soles[1]:
-        moved, stays = (_steps(np.concatenate(parts)) for parts in soles)
+    found = world_metrics.errors(motion.joints(), reference.joints(), FPS, paths)
+    if motion.body.body.num_vertices == reference.body.body.num_vertices == _VERTICES:
+        moved, stays = (
+            np.linalg.norm(np.diff(one.regressed(_ONLY_SOLES), axis=0), axis=-1)
+            for one in (motion, reference)
+        )
         found["foot_sliding_mm"] = 1000 * moved[stays < _STANDS]
     return found
 
 
-def _steps(points_TxNx3):
-    return np.linalg.norm(np.diff(points_TxNx3, axis=0), axis=-1)
-
-
-def _of_joints(joints_TxJx3, recording, reference, world):
-    regressor = reference.body.regressor_17xV.astype(np.float64)
-    parts = [
-        np.einsum("jv,tvc->tjc", regressor, reference.points(rows)[0])
-        for rows in reference.chunks()
-    ]
-    theirs = np.concatenate(parts)
-    if world:
-        return {
-            "w_mpjpe_mm": world_metrics.w_mpjpe(joints_TxJx3, theirs),
-            "wa_mpjpe_mm": world_metrics.wa_mpjpe(joints_TxJx3, theirs),
-            "rte_percent": world_metrics.root_translation_error(joints_TxJx3, theirs),
-            "jitter_10m_s3": world_metrics.jitter(joints_TxJx3, FPS),
-        }
-    turns = recording.to_camera_Nx4x4[recording.good_N][:, :3, :3]
-    theirs = root_relative(np.einsum("tij,tnj->tni", turns, theirs))
-    ours = root_relative(joints_TxJx3)
-    ours = ours * (limb_lengths(theirs).mean() / limb_lengths(ours).mean())
-    return {
-        "mpjpe_mm": 1000 * metrics.mpjpe(ours, theirs),
-        "p_mpjpe_mm": 1000 * metrics.p_mpjpe(ours, theirs),
-        "acceleration_m_s2": _acceleration(ours, theirs),
-    }
+def _of_joints(joints_TxJx3, reference, to_camera_Tx3x3):
+    """to_camera: None in the world."""
+    theirs = reference.regressed(reference.body.regressor_17xV)
+    if to_camera_Tx3x3 is None:
+        return world_metrics.errors(joints_TxJx3, theirs, FPS)
+    ours, theirs = root_relative(joints_TxJx3), root_relative(_turned(theirs, to_camera_Tx3x3))
+    return _in_camera(ours * (limb_lengths(theirs).mean() / limb_lengths(ours).mean()), theirs)

@@ -24,6 +24,19 @@ def wa_mpjpe(motion_TxJx3: np.ndarray, truth_TxJx3: np.ndarray) -> np.ndarray:
     return _by_segments(motion_TxJx3, truth_TxJx3, SEGMENT)
 
 
+def errors(motion_TxJx3, truth_TxJx3, fps: float, paths=None) -> dict[str, np.ndarray]:
+    """{name: array} of all that EMDB 2 measures of joints.
+
+    paths: (T, 1, 3) of both, whose error is the RTE; by default the roots'.
+    """
+    return {
+        "w_mpjpe_mm": w_mpjpe(motion_TxJx3, truth_TxJx3),
+        "wa_mpjpe_mm": wa_mpjpe(motion_TxJx3, truth_TxJx3),
+        "rte_percent": root_translation_error(*(paths or (motion_TxJx3, truth_TxJx3))),
+        "jitter_10m_s3": jitter(motion_TxJx3, fps),
+    }
+
+
 def _by_segments(motion, truth, aligned):
     motion, truth = np.asarray(motion, np.float64), np.asarray(truth, np.float64)
     errors = []

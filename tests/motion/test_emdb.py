@@ -213,6 +213,15 @@ def test_mistakes_are_one_line(tmp_path, recording, seen, body, capsys):
 
     path = amass(tmp_path, seen, body, fps=25.0)
     assert "25 frames a second, EMDB 30" in error(path, recording)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for change, said in (
+        ({"trans": arrays["trans"][:-1]}, "are not of the same frames"),
+        ({"frames": arrays["frames"] / 2}, "are not of the same frames"),
+        ({"smpl_poses": arrays["smpl_poses"] * np.nan}, "smpl_poses: not finite numbers"),
+    ):
+        np.savez(tmp_path / "odd.npz", **{**arrays, **change})
+        assert said in error(tmp_path / "odd.npz", recording)
     np.save(tmp_path / "short.npy", np.ones((4, 17, 3)))
     assert "4 of the 10 frames of P9_99" in error(tmp_path / "short.npy", recording)
     np.savez(tmp_path / "motion.npz", world_joints=np.ones((12, 17, 3)))
