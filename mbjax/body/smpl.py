@@ -130,7 +130,7 @@ def load_sex(sex: str, name: str = "") -> Smpl:
     if not name or _synthetic(name):
         return load(name)
     path = Path(name).expanduser()
-    folder = path if path.is_dir() else path.parent
+    folder = path.parent if path.is_file() else path
     found = [path for path in _body_files(folder) if _SEXES[sex].search(path.name)]
     if not found:
         raise FileNotFoundError(f"{folder / f'SMPL_{sex.upper()}.pkl'}: no such file; {_LICENCE}")

@@ -235,6 +235,8 @@ def test_mistakes_are_one_line(tmp_path, recording, seen, body, capsys):
             return print, ("ran",)
 
     assert "is not a *_data.pkl of EMDB" in error(path, write(other, Harmful()))
+    nowhere = tmp_path / "nowhere"
+    assert f"{nowhere / 'SMPL_FEMALE.pkl'}: no such file" in error(path, recording, bodies=nowhere)
     (tmp_path / "bodies").mkdir()
     (tmp_path / "bodies" / "SMPL_NEUTRAL.pkl").write_bytes(b"")
     assert "SMPL_FEMALE.pkl: no such file" in error(path, recording, bodies=tmp_path / "bodies")
