@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from mbjax.devices import compilation_cache
 from mbjax.devices.surroundings import Place, find, number
 
 
@@ -79,6 +80,8 @@ def start(flags: Mapping, environ: Mapping = os.environ) -> Place:
         heartbeat_timeout_seconds=number(environ, "MBJAX_HEARTBEAT_TIMEOUT", int) or 100,
         shutdown_timeout_seconds=60,
     )
+    if len(set(place.hosts)) == 1:
+        compilation_cache.share_on_one_host()
     return place
 
 

@@ -4,9 +4,8 @@ JAX reads its settings from the environment when it is imported, so a command se
 processes it starts have them too. Entries carry versions, options and the program in their keys;
 machines of different instruction sets that share a home have folders of their own.
 
-Of the processes of one run JAX lets the first alone write. On TPUs and GPUs the others read what it
-wrote, where they see its folder (shared storage, or a bucket); on CPUs each has keys of its own,
-and all but the first compile at every start (JAX 0.10.2).
+Of the processes of one run JAX lets the first alone write, and the others read what it wrote, where
+they see its folder (shared storage, or a bucket).
 """
 
 import contextlib
@@ -54,6 +53,35 @@ def enable(
     if is_new:
         say(f"compiled programs are kept in {folder} for later runs ({SETTING}=off: they are not)")
     return folder
+
+
+def share_on_one_host() -> None:
+    """CPU processes of one run on one host compile each of its programs once, the first for all.
+
+    JAX's keys hold a number of the CPU devices that is another in each process, though the programs
+    are the same, so all but the first would compile at every start; here they hold the devices'
+    kinds and processes (JAX 0.10.2, whose module is private: where it is not as expected, all
+    compile).
+    """
+    import jax
+
+    if jax.default_backend() != "cpu" or not jax.config.jax_compilation_cache_dir:
+        return
+    try:
+        from jax._src import cache_key
+
+        hash_kinds = cache_key._hash_devices
+        _ = cache_key._hash_accelerator_config
+    except (ImportError, AttributeError):
+        return
+
+    def hash_devices(hash_object, devices):
+        hash_kinds(hash_object, devices)
+        hash_object.update(repr([device.process_index for device in devices.flat]).encode())
+
+    cache_key._hash_accelerator_config = hash_devices
+    # The first start: the others wait for what the first compiles.
+    jax.config.update("jax_share_binary_between_hosts", True)
 
 
 def remove_unfinished(folder: pathlib.Path) -> int:

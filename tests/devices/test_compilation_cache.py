@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mbjax.devices import compilation_cache
@@ -21,6 +23,26 @@ print(float(jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((5, 5))).sum()))
 print(sum(name.endswith("cache_hits") for name in hits))
 """
 
+OF_TWO_PROCESSES = """
+import os, sys
+import numpy as np
+from mbjax.devices import cluster, compilation_cache
+compilation_cache.enable(print)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+number = int(sys.argv[1])
+cluster.start({"coordinator": sys.argv[2], "num_processes": 2, "process_id": number})
+import jax, jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+events = []
+jax.monitoring.register_event_listener(lambda name, **_: events.append(name.rsplit("/")[-1]))
+mesh = jax.make_mesh((2,), ("data",))
+x = jax.make_array_from_callback(
+    (6,), NamedSharding(mesh, PartitionSpec("data")), lambda i: np.arange(6, dtype=np.float32)[i]
+)
+total = jax.jit(lambda x: jnp.sin(x).sum(), out_shardings=NamedSharding(mesh, PartitionSpec()))
+print(f"{float(total(x)):.4f}", events.count("cache_misses"), events.count("cache_hits"))
+"""
+
 
 def environment(tmp_path, **changes):
     names = [name for name in os.environ if "COMPILATION_CACHE" not in name]
@@ -29,10 +51,11 @@ def environment(tmp_path, **changes):
     }  # fmt: skip
 
 
-def started(tmp_path, **changes):
+def started(tmp_path, *arguments, script=SLOW_TO_COMPILE, **changes):
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW_TO_COMPILE], env=environment(tmp_path, **changes), text=True,
-        stdout=subprocess.PIPE, cwd=pathlib.Path(compilation_cache.__file__).parents[2],
+        [sys.executable, "-c", script, *arguments], env=environment(tmp_path, **changes),
+        text=True, stdout=subprocess.PIPE,
+        cwd=pathlib.Path(compilation_cache.__file__).parents[2],
     )  # fmt: skip
 
 
@@ -85,6 +108,28 @@ def test_processes_share_it_and_a_later_one_finds_it(tmp_path):
     assert int(hits) >= 1
     assert {output[-3] for output in outputs} == {value}
     assert list(tmp_path.rglob("*-cache"))
+
+
+def test_of_two_processes_of_a_host_the_first_compiles_for_both(tmp_path):
+    def run_of_two():
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+        one_device = {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": ""}
+        both = [
+            started(tmp_path, str(number), coordinator, script=OF_TWO_PROCESSES, **one_device)
+            for number in range(2)
+        ]
+        outputs = [process.communicate(timeout=300)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0]
+        # Programs of one process' own devices are small and have keys of their own.
+        return [output.split("\n")[-2].split() for output in outputs]
+
+    value = f"{np.sin(np.arange(6.0)).sum():.4f}"
+    (first, misses, _), (second, none, _) = run_of_two()
+    assert first == second == value and int(misses) >= 1 and int(none) == 0
+    (first, _, hits), (second, _, also_hits) = run_of_two()
+    assert first == second == value and int(hits) >= 1 and int(also_hits) >= 1
 
 
 def test_a_bucket_that_all_hosts_of_a_pod_see(google, tmp_path):
