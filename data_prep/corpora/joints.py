@@ -63,7 +63,7 @@ class Joints(corpus.Corpus):
 
     @classmethod
     def records(cls, source, options, report):
-        for name, array in _recordings(source).items():
+        for name, array in recordings(source).items():
             if _split_of(name, options) != source.split:
                 continue
             try:
@@ -87,14 +87,15 @@ def _clips(pose_TxJx3, name, split, options, report):
         yield f"{name}/{key}", record
 
 
-def _recordings(source):
+def recordings(source) -> dict[str, np.ndarray]:
+    """The arrays of a file, by their names, or by its own."""
     arrays = numpy_files.read(source.path)
     return arrays if isinstance(arrays, dict) else {source.name.rsplit(".", 1)[0]: arrays}
 
 
 def _has_test(source, options):
     with contextlib.suppress(ValueError):  # of what cannot be read, in `records`
-        return any(_split_of(name, options) == "test" for name in _recordings(source))
+        return any(_split_of(name, options) == "test" for name in recordings(source))
     return False
 
 

@@ -38,7 +38,7 @@ GESTURES = ("ahead", "aside", "up", "swung slowly", "swung fast")
 CLASSES = tuple(f"{limb} {gesture}" for gesture in GESTURES for limb in LIMBS)
 
 _FRAMES, _FPS, _STEP = 81, 30.0, 2  # of the sample corpus at 60 fps, every second
-_WIDTH, _HEIGHT = 1920, 1080
+WIDTH, HEIGHT = 1920, 1080
 _EYES, _EARS = 0.03, 0.07  # metres to the side of the head
 
 
@@ -94,25 +94,30 @@ def performance(reader, subject: int, label: int, take: int, seed: int) -> dict:
     start = int(rng.integers(len(record["pose"]) - _FRAMES * _STEP + 1))
     pose = record["pose"][start : start + _FRAMES * _STEP : _STEP] * record["metres_per_unit"]
     pose = with_bones_scaled(pose.astype(np.float64), bones_J)
-    pose = _seen(gesture(pose, *_parts(label), rng), rng)
-    xy_TxKx2 = _to_coco(pose)[..., :2]
-    seen_TxKx3 = np.concatenate([xy_TxKx2, np.ones_like(xy_TxKx2[..., :1])], axis=-1)
-    found_TxKx3 = detect(crop_scale(seen_TxKx3), rng)
-    # HRNet gives a place to every keypoint, also to one that it hardly sees.
-    _, found_TxKx3, _ = fill(np.arange(_FRAMES), found_TxKx3)
-    room = rng.uniform(0.5, 0.9) * _HEIGHT / 2
-    centre_2 = np.array([rng.uniform(room, _WIDTH - room), _HEIGHT / 2])
-    pixels = np.nan_to_num(found_TxKx3[..., :2]) * room + centre_2
+    pixels_TxKx3 = filmed(gesture(pose, *_parts(label), rng), rng)
     name = f"S001C001P{subject:03d}R{take:03d}A{label + 1:03d}"
     return {
         "frame_dir": name,
         "label": label,
-        "img_shape": (_HEIGHT, _WIDTH),
-        "original_shape": (_HEIGHT, _WIDTH),
+        "img_shape": (HEIGHT, WIDTH),
+        "original_shape": (HEIGHT, WIDTH),
         "total_frames": _FRAMES,
-        "keypoint": pixels[None].astype(np.float16),
-        "keypoint_score": found_TxKx3[None, ..., 2].astype(np.float16),
+        "keypoint": pixels_TxKx3[None, ..., :2].astype(np.float16),
+        "keypoint_score": pixels_TxKx3[None, ..., 2].astype(np.float16),
     }
+
+
+def filmed(pose_TxJx3, rng) -> np.ndarray:
+    """(T, K, 3) pixels and confidence: what a detector finds of a person before a random camera."""
+    xy_TxKx2 = _to_coco(_seen(pose_TxJx3, rng))[..., :2]
+    seen_TxKx3 = np.concatenate([xy_TxKx2, np.ones_like(xy_TxKx2[..., :1])], axis=-1)
+    found_TxKx3 = detect(crop_scale(seen_TxKx3), rng)
+    # HRNet gives a place to every keypoint, also to one that it hardly sees.
+    _, found_TxKx3, _ = fill(np.arange(len(found_TxKx3)), found_TxKx3)
+    room = rng.uniform(0.5, 0.9) * HEIGHT / 2
+    centre_2 = np.array([rng.uniform(room, WIDTH - room), HEIGHT / 2])
+    xy_TxKx2 = np.nan_to_num(found_TxKx3[..., :2]) * room + centre_2
+    return np.concatenate([xy_TxKx2, found_TxKx3[..., 2:]], axis=-1)
 
 
 def _parts(label):

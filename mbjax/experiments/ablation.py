@@ -1,15 +1,23 @@
 """Runs the paper's ablations (`mbjax ablate SUITE`), on the sample corpus or on real ones.
 
-An arm is at most one pretraining and one training for 3D pose; each is an ordinary run in a work
-folder of its own, so an interrupted suite continues and finished arms are not run again.
+An arm is at most one pretraining and one training for a task, mostly 3D pose; each is an
+ordinary run in a work folder of its own, so an interrupted suite continues and finished arms are
+not run again.
 """
 
 import json
 from collections.abc import Callable
 
+from mbjax import tasks
 from mbjax.atomic_files import written_beside
 from mbjax.experiments import ablation_report
-from mbjax.experiments.ablation_suites import EPOCHS, SUITES, Corpora, pose_config, pretrain_config
+from mbjax.experiments.ablation_suites import (
+    EPOCHS,
+    SUITES,
+    Corpora,
+    pretrain_config,
+    training_config,
+)
 from mbjax.storage.places import on_disk
 from mbjax.tasks import pose3d, pretrain
 from mbjax.training import loop
@@ -21,6 +29,11 @@ _SAMPLE_ALONE = Corpora()
 
 def within(config, steps: int) -> None:
     """Cuts a run to about `steps` steps; sources keep their shares and the curriculum its place."""
+    config.warmup_steps = min(config.warmup_steps, steps // 4)
+    config.evaluate_every, config.save_every, config.log_every = "", "50 %", "5 %"
+    if "sources" not in config:  # recordings, of which an epoch is as long as it is said to be
+        config.epochs, config.steps_per_epoch = EPOCHS, max(1, round(steps / EPOCHS))
+        return
     sources = [source for source in config.sources.values() if source.dir]
     switches = [round(EPOCHS * source.get("from_epoch", 0) / config.epochs) for source in sources]
     shares = [source.steps_per_epoch or 1 for source in sources]
@@ -30,8 +43,6 @@ def within(config, steps: int) -> None:
         if "from_epoch" in source:
             source.from_epoch = switch
     config.epochs = EPOCHS
-    config.warmup_steps = min(config.warmup_steps, steps // 4)
-    config.evaluate_every, config.save_every, config.log_every = "", "50 %", "5 %"
 
 
 def run(
@@ -54,6 +65,7 @@ def run(
         raise ValueError(f"{suite_name} has no arm {unknown[0]!r}; it has: {', '.join(suite.arms)}")
     if budget < EPOCHS or seeds < 1:
         raise ValueError(f"budget {budget}, seeds {seeds}: at least {EPOCHS} steps and one seed")
+    corpora.check(suite_name)
     if suite.needs_init and not init:
         if corpora.real:
             raise ValueError(f"{suite_name} starts from a pretrained encoder: give --init")
@@ -66,7 +78,7 @@ def run(
         before: dict[str, float] = {}  # error of each pretraining, by checkpoint
         steps = (finetune_budget or max(EPOCHS, budget // 4)) if suite.pretrains else budget
         for seed in range(seeds):
-            config = pose_config(suite_name, arm, corpora)
+            config = training_config(suite_name, arm, corpora)
             config.seed, config.init = seed, init if not arm.variant else ""
             if arm.pretrain is not None:
                 # On real corpora one pretraining does for all seeds: it is what costs.
@@ -77,25 +89,23 @@ def run(
             within(config, steps)
             if suite.curves:
                 config.evaluate_every = "25 %"
-            found.append(_pose_run(config, workdir / f"{name}-seed{seed}", say))
-        rows.append(ablation_report.row(name, arm, found, list(before.values())))
+            found.append(_train(suite, config, workdir / f"{name}-seed{seed}", say))
+        rows.append(ablation_report.row(name, arm, suite, found, list(before.values())))
         ablation_report.write(workdir, suite_name, suite, rows, corpora, budget, seeds)
     return rows
 
 
-def _pose_run(config, folder, say) -> dict:
+def _train(suite, config, folder, say) -> dict:
     if (folder / "result.json").exists():
         claim_workdir(folder, config)  # another budget's result is not this one's
         return json.loads((folder / "result.json").read_text())
     say(f"--- {folder.name}")
-    result = loop.run(config, pose3d.make_task, folder)
-    curve = {r["step"]: r["mpjpe_mm"] for r in read_metrics(folder) if r["kind"] == "evaluate"}
-    found = {
-        "mpjpe_mm": result.metrics["mpjpe_mm"],
-        "p_mpjpe_mm": result.metrics["p_mpjpe_mm"],
-        "steps": list(curve),
-        "curve_mm": list(curve.values()),
-    }
+    result = loop.run(config, tasks.find(suite.task).make_task, folder)
+    first, *_ = suite.quantities
+    curve = {r["step"]: r[first.name] for r in read_metrics(folder) if r["kind"] == "evaluate"}
+    found = {quantity.name: result.metrics[quantity.name] for quantity in suite.quantities}
+    found["steps"] = list(curve)
+    found[ablation_report.curve_key(suite)] = list(curve.values())
     with written_beside(folder / "result.json") as beside:
         beside.write_text(json.dumps(found))
     return found

@@ -13,12 +13,20 @@ from matplotlib import pyplot
 from mbjax.atomic_files import written_beside
 from mbjax.experiments.ablation_suites import Arm, Corpora, Suite, spread
 
+_TASKS = {"pose3d": "3D pose", "action": "action recognition", "mesh": "mesh recovery"}
 
-def row(name: str, arm: Arm, found: list[dict], before: list[float]) -> dict:
+
+def curve_key(suite: Suite) -> str:
+    """What a run's first quantity on the way is named in table.json."""
+    return "curve_mm" if suite.quantities[0].unit == "mm" else "curve"
+
+
+def row(name: str, arm: Arm, suite: Suite, found: list[dict], before: list[float]) -> dict:
     """What is known of an arm. found: of each seed; before: of each pretraining, if measured."""
     result = {"arm": name, "label": arm.label}
-    for quantity in ("mpjpe_mm", "p_mpjpe_mm"):
-        result[quantity], result[f"{quantity}_std"] = spread([one[quantity] for one in found])
+    for quantity in suite.quantities:
+        of_seeds = [one[quantity.name] * quantity.factor for one in found]
+        result[quantity.name], result[f"{quantity.name}_std"] = spread(of_seeds)
     if before:
         result["before_finetuning_mm"], deviation = spread(before)
         if len(before) > 1:  # one pretraining for all seeds has no spread
@@ -31,9 +39,11 @@ def row(name: str, arm: Arm, found: list[dict], before: list[float]) -> dict:
 def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seeds) -> None:
     """table.md, table.csv, table.json and plot.png of the arms that are done."""
     workdir = pathlib.Path(workdir)
-    ours = corpora.name
+    ours, task = corpora.name, _TASKS[suite.task]
     caveat = ", under this budget."
-    if not corpora.real:
+    if not suite.paper_of:
+        caveat = "."
+    elif not corpora.real:
         caveat = (
             ". The paper's are of Human3.6M after full training: do not compare the figures, "
             "compare the order of the arms."
@@ -41,11 +51,14 @@ def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seed
     about = [
         f"{name}: {suite.title}.",
         f"Figures here are of {corpora.describe()}{caveat}",
-        f"{rows[0]['runs'][0]['steps'][-1]} steps of training for 3D pose"
+        f"{rows[0]['runs'][0]['steps'][-1]} steps of training for {task}"
         + (f" after about {budget} of pretraining" if suite.pretrains else "")
         + f", {seeds} seed(s).",
     ]
-    head = ["arm", "", f"P1 MPJPE, mm ({ours})", "P2 P-MPJPE, mm", "paper: MPJPE, mm (Human3.6M)"]
+    first, *others = suite.quantities
+    head = ["arm", "", f"{first.head}, {first.unit} ({ours})"]
+    head += [f"{quantity.head}, {quantity.unit}" for quantity in others]
+    head += [f"paper: {suite.paper_of}"] if suite.paper_of else []
     if suite.pretrained_too:
         head.insert(2, "before fine-tuning, mm")
     body = []
@@ -53,8 +66,8 @@ def write(workdir, name: str, suite: Suite, rows, corpora: Corpora, budget, seed
         cells = [one["arm"], one["label"]]
         if suite.pretrained_too:
             cells.append(_with_spread(one, "before_finetuning_mm", seeds))
-        cells += [_with_spread(one, quantity, seeds) for quantity in ("mpjpe_mm", "p_mpjpe_mm")]
-        body.append([*cells, _number(one["paper_mm"])])
+        cells += [_with_spread(one, quantity.name, seeds) for quantity in suite.quantities]
+        body.append([*cells, _number(one["paper_mm"])] if suite.paper_of else cells)
     lines = [*about, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in body]
     with written_beside(workdir / "table.md") as beside:
@@ -83,7 +96,7 @@ def _plot(path, suite, rows, ours):
     elif suite.axis:
         _line(axes, suite, rows)
     else:
-        _bars(axes, rows, ours)
+        _bars(axes, suite, rows, ours)
     axes.set_title(f"{suite.title}; {ours}", fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
@@ -113,16 +126,19 @@ def _line(axes, suite, rows):
     axes.set(xlabel="masked, %", ylabel="MPJPE, mm", ylim=(0, None))
 
 
-def _bars(axes, rows, ours):
-    places = np.arange(len(rows))
-    axes.bar(
-        places - 0.2, [one["mpjpe_mm"] for one in rows], 0.4,
-        yerr=[one["mpjpe_mm_std"] for one in rows], label=f"here: {ours}",
-    )  # fmt: skip
-    axes.bar(
-        places + 0.2, [one["paper_mm"] or 0 for one in rows], 0.4, label="paper: Human3.6M",
-        color="lightgrey",
-    )  # fmt: skip
+def _bars(axes, suite, rows, ours):
+    places, first = np.arange(len(rows)), suite.quantities[0]
+    values = [one[first.name] for one in rows]
+    spreads = [one[f"{first.name}_std"] for one in rows]
+    paper = [one["paper_mm"] or 0 for one in rows]
+    axes.bar(places - 0.2 * bool(suite.paper_of), values, 0.4, yerr=spreads, label=f"here: {ours}")
+    if suite.paper_of:
+        axes.bar(places + 0.2, paper, 0.4, label=f"paper: {suite.paper_of}", color="lightgrey")
     axes.set_xticks(places, [one["arm"] for one in rows])
-    tallest = max(max(one["mpjpe_mm"] + one["mpjpe_mm_std"], one["paper_mm"] or 0) for one in rows)
-    axes.set(ylabel="MPJPE, mm", ylim=(0, 1.25 * tallest))  # the legend is above the bars
+    if len(rows) > 5:
+        axes.tick_params(axis="x", labelsize=8)
+    highest = np.add(values, spreads)
+    axes.set(
+        ylabel=f"{first.head.removeprefix('P1 ')}, {first.unit}",
+        ylim=(0, 1.25 * max(*highest, *paper)),  # the legend is above the bars
+    )

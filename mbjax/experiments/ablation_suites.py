@@ -9,19 +9,34 @@ EPOCHS = 20  # so many parts has a run; the curriculum's switch and the decay go
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """label: for people. paper: its MPJPE on Human3.6M in mm, where it is printed.
+    """label: for people. paper: its figure there, of the first quantity, where it is printed.
 
-    pose: changes of the pose config. pretrain: changes of the pretraining's, or
-    None for no pretraining of its own. variant: of the pose config, '' for the suite's usual one.
-    with_2d: whether 2D clips join in pretraining.
+    changes: of the training's config. pretrain: of the pretraining's, or None for no pretraining of
+    its own. variant: of the training's config, '' for the suite's usual one. with_2d: whether 2D
+    clips join in pretraining.
     """
 
     label: str
     paper: float | None = None
-    pose: dict = dataclasses.field(default_factory=dict)
+    changes: dict = dataclasses.field(default_factory=dict)
     pretrain: dict | None = None
     variant: str = ""
     with_2d: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """What is measured. name: the evaluation's; head: of its column; factor: for printing it."""
+
+    name: str
+    head: str
+    unit: str = "mm"
+    factor: float = 1.0
+
+
+_POSE = (Quantity("mpjpe_mm", "P1 MPJPE"), Quantity("p_mpjpe_mm", "P2 P-MPJPE"))
+_ACTION = (Quantity("top_1", "top-1", "%", 100.0), Quantity("macro_f1", "macro F1", "%", 100.0))
+_MESH = (Quantity("mpve", "MPVE"), Quantity("mpjpe", "MPJPE"), Quantity("pa_mpjpe", "PA-MPJPE"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +45,14 @@ class Suite:
 
     axis: a number for each arm where they lie on a line. pretrained_too: whether the pretrained
     network is measured before fine-tuning as well. curves: whether errors on the way are wanted.
+    task: what is trained. quantities: the first is drawn. paper_of: the paper's first quantity.
     """
 
     title: str
     arms: dict[str, Arm]
+    task: str = "pose3d"
+    quantities: tuple[Quantity, ...] = _POSE
+    paper_of: str = "MPJPE, mm (Human3.6M)"
     needs_init: bool = False
     axis: dict | None = None
     pretrained_too: bool = False
@@ -59,6 +78,25 @@ def _masked(percent):
     """Two thirds of the masks are of whole frames (paper, appendix A.2)."""
     share = percent / 100
     return {"mask_frames": share * 2 / 3, "mask_joints": share / 3}
+
+
+_LABELS = (1, 5, 20)  # of each class
+
+
+def _few_labels():
+    """Pretrained beside from scratch, by numbers of labels. From scratch at the paper's rate."""
+    scratch = {"learning_rate_backbone": 1e-3}
+    return {
+        f"{name}-{labels}": Arm(
+            f"{label}, {labels} of each class",
+            changes={"examples_per_class": labels, **(scratch if variant else {})},
+            variant=variant,
+        )
+        for labels in _LABELS
+        for name, label, variant in (
+            ("scratch", "from scratch", "scratch"), ("pretrained", "pretrained", "")
+        )
+    }  # fmt: skip
 
 
 SUITES = {
@@ -102,6 +140,25 @@ SUITES = {
         axis={f"{p}": p for p in _RATIOS},
         pretrained_too=True,
     ),
+    "actions": Suite(
+        "action recognition from few labels, pretrained against from scratch",
+        _few_labels(),
+        task="action",
+        quantities=_ACTION,
+        paper_of="",
+        needs_init=True,
+    ),
+    "mesh": Suite(
+        "mesh recovery, pretrained against from scratch, the same steps (table 3)",
+        {
+            "scratch": Arm("from scratch", 76.7, variant="scratch"),
+            "pretrained": Arm("pretrained, fine-tuned", 65.5),
+        },
+        task="mesh",
+        quantities=_MESH,
+        paper_of="MPVE, mm (Human3.6M)",
+        needs_init=True,
+    ),
 }  # fmt: skip
 
 
@@ -138,12 +195,21 @@ RECIPES["modern, muon, limb swaps, 3e-3"] = {
 }  # fmt: skip
 
 
+# By the task of a suite that has one: the corpus that it needs, and what that is.
+_OWN_CORPUS = {
+    "action": ("actions", "recordings with splits train and test (mbjax prepare actions)"),
+    "mesh": ("meshes", "bodies with splits train and test (mbjax sample-mesh, then mbjax prepare "
+             "mesh_own)"),
+}  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Corpora:
     """Folders of prepared corpora; without h36m, the sample corpus.
 
     motion: prepared 3D motion of several people instead: its split train pretrains (and trains the
     arms of `architecture`), the sample's person is what is labelled, its split test is the test.
+    actions, meshes: what the suites of these names train and test on, and no other.
     """
 
     h36m: str = ""
@@ -151,6 +217,8 @@ class Corpora:
     posetrack: str = ""
     instavariety: str = ""
     motion: str = ""
+    actions: str = ""
+    meshes: str = ""
 
     @property
     def real(self) -> bool:
@@ -160,13 +228,36 @@ class Corpora:
     def given(self) -> list[str]:
         return [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
 
+    def check(self, suite_name: str) -> None:
+        """ValueError where a suite lacks what it needs, or was given what it does not take."""
+        for name, where in _OWN_CORPUS.items():
+            if SUITES[suite_name].task == name and not getattr(self, where[0]):
+                raise ValueError(f"the suite {suite_name} needs --{where[0]} DIR: {where[1]}")
+        own = _OWN_CORPUS.get(SUITES[suite_name].task, ("",))[0]
+        if own and self.given != [own]:
+            others = " and ".join(f"--{name}" for name in self.given if name != own)
+            raise ValueError(f"the suite {suite_name} takes --{own} alone, not {others}")
+        for name, _ in _OWN_CORPUS.values():
+            if name != own and name in self.given:
+                raise ValueError(f"the suite {suite_name} does not take --{name}")
+        if self.motion and len(self.given) > 1:
+            raise ValueError("--motion DIR stands alone: its splits train and test")
+        if self.given and not (own or self.real or self.motion):
+            raise ValueError(
+                "real corpora need --h36m DIR as well: it is what all arms are tested on"
+            )
+
     @property
     def name(self) -> str:
+        if self.actions or self.meshes:
+            return self.actions or self.meshes
         return "Human3.6M" if self.real else "strangers" if self.motion else "sample corpus"
 
     def describe(self) -> str:
         if self.motion:
             return f"people and activities that did not train (split test of {self.motion})"
+        if self.actions or self.meshes:
+            return f"split test of {self.name}"
         if not self.real:
             return SAMPLE
         return "prepared corpora: " + ", ".join(self.given)
@@ -181,7 +272,25 @@ def spread(values) -> tuple[float, float]:
 # --- configs of an arm ------------------------------------------------------------------------
 
 
-def pose_config(suite_name: str, arm: Arm, corpora: Corpora):
+def training_config(suite_name: str, arm: Arm, corpora: Corpora):
+    """Of an arm's training for the suite's task."""
+    task = SUITES[suite_name].task
+    if task == "pose3d":
+        return _pose_config(suite_name, arm, corpora)
+    from mbjax import configuration
+
+    config = configuration.load(f"configs/{task}.py:sample", [])
+    if task == "action":
+        config.data.update(dir=corpora.actions, split="train")
+        config.evaluation.split = "test"
+        config.num_classes = 0
+    else:
+        config.sources.own.dir = corpora.meshes
+    config.update(arm.changes)
+    return config
+
+
+def _pose_config(suite_name, arm, corpora):
     from mbjax import configuration
 
     if suite_name == "architecture":
@@ -202,7 +311,7 @@ def pose_config(suite_name: str, arm: Arm, corpora: Corpora):
         config.evaluation.dir = f"pairs:{corpora.motion}"
         trains = corpora.motion if suite_name == "architecture" else "sample:motion3d"
         config.sources.sample.dir = f"pairs:{trains}"
-    config.update(arm.pose)
+    config.update(arm.changes)
     return config
 
 

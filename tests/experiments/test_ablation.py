@@ -33,13 +33,16 @@ def test_table_6_is_the_paper_s():
     assert paper["f"] == min(paper.values()) == 39.2 and paper["c"] == 41.8
 
 
-@pytest.mark.parametrize("suite", ablation_suites.SUITES)
+POSE_SUITES = [name for name, one in ablation_suites.SUITES.items() if one.task == "pose3d"]
+
+
+@pytest.mark.parametrize("suite", POSE_SUITES)
 @pytest.mark.parametrize(
     "corpora", [ablation_suites.Corpora(), REAL, PEOPLE], ids=["sample", "real", "people"]
 )
 def test_every_arm_has_its_configs(suite, corpora):
     for arm in ablation_suites.SUITES[suite].arms.values():
-        pose = ablation_suites.pose_config(suite, arm, corpora)
+        pose = ablation_suites.training_config(suite, arm, corpora)
         tested = "pairs:M" if corpora.motion else corpora.h36m or "sample:pairs"
         assert pose.task == "pose3d" and pose.evaluation.dir == tested
         ablation.within(pose, 40)
@@ -58,10 +61,55 @@ def test_every_arm_has_its_configs(suite, corpora):
         assert kinds == ({"3d", "2d"} if arm.with_2d else {"3d"})
 
 
+def test_few_labels_are_learned_from_scratch_and_from_what_was_pretrained():
+    corpora = ablation_suites.Corpora(actions="A")
+    suite = ablation_suites.SUITES["actions"]
+    assert list(suite.arms) == [
+        "scratch-1", "pretrained-1", "scratch-5", "pretrained-5", "scratch-20", "pretrained-20",
+    ]  # fmt: skip
+    for name, arm in suite.arms.items():
+        config = ablation_suites.training_config("actions", arm, corpora)
+        assert config.examples_per_class == int(name.rsplit("-")[-1])
+        assert (config.data.dir, config.data.split, config.evaluation.split) == (
+            "A", "train", "test",
+        )  # fmt: skip
+        ablation.within(config, 60)
+        assert config.epochs * config.steps_per_epoch == 60
+        # Both at the rates that the paper has for them, of which the sample's are multiples.
+        assert (config.learning_rate_backbone == 1e-3) == name.startswith("scratch")
+
+
+def test_bodies_are_those_that_were_given():
+    arm = ablation_suites.SUITES["mesh"].arms["pretrained"]
+    corpora = ablation_suites.Corpora(meshes="M")
+    config = ablation_suites.training_config("mesh", arm, corpora)
+    assert config.task == "mesh" and config.sources.own.dir == "M"
+    ablation.within(config, 60)
+    assert config.epochs * config.sources.own.steps_per_epoch == 60
+
+
+@pytest.mark.parametrize(
+    "suite, given, wrong",
+    [
+        ("actions", {}, "needs --actions DIR: recordings"),
+        ("mesh", {}, "needs --meshes DIR: bodies"),
+        ("actions", {"actions": "A", "motion": "M"}, "takes --actions alone, not --motion"),
+        ("finetune", {"meshes": "M"}, "does not take --meshes"),
+        ("finetune", {"motion": "M", "h36m": "H"}, "stands alone"),
+        ("finetune", {"amass": "A"}, "need --h36m DIR as well"),
+    ],
+)
+def test_what_a_suite_does_not_take_is_said(suite, given, wrong, tmp_path):
+    corpora = ablation_suites.Corpora(**given)
+    with pytest.raises(ValueError, match=wrong):
+        ablation.run(suite, 40, tmp_path / "out", corpora=corpora)
+    assert not (tmp_path / "out").exists()
+
+
 def test_pretraining_arms_add_one_thing_after_another():
     def what(name, suite="pretraining"):
         arm = ablation_suites.SUITES[suite].arms[name]
-        model = ablation_suites.pose_config(suite, arm, ablation_suites.Corpora()).model
+        model = ablation_suites.training_config(suite, arm, ablation_suites.Corpora()).model
         config = ablation_suites.pretrain_config(arm, ablation_suites.Corpora(), model)
         two_d = any(s.kind == "2d" and s.dir for s in config.sources.values())
         return config.noise, config.mask_joints, config.mask_frames, two_d
@@ -104,7 +152,12 @@ def trainings(monkeypatch):
             for step in (1, 2):
                 row = {"kind": "evaluate", "step": step, "mpjpe_mm": error + 2 - step}
                 file.write(json.dumps(row) + "\n")
-        return session.Result({}, None, 2, {"mpjpe_mm": error, "p_mpjpe_mm": error / 2}, 0.0)
+        metrics = {"mpjpe_mm": error, "p_mpjpe_mm": error / 2, "top_1": 0.5, "macro_f1": 0.25}
+        if config.task == "action":
+            (folder / "metrics.jsonl").write_text(
+                json.dumps({"kind": "evaluate", "step": 2, "top_1": 0.5}) + "\n"
+            )
+        return session.Result({}, None, 2, metrics, 0.0)
 
     monkeypatch.setattr(loop, "run", run)
     return begun
@@ -129,6 +182,20 @@ def test_a_suite_is_run_once_and_reported(trainings, tmp_path, capsys):
     # A result of other settings is not taken for this one's.
     assert main([*words[:3], "80", *words[4:]]) == 1
     assert "belongs to another config" in capsys.readouterr().err
+
+
+def test_shares_are_printed_in_percent_and_without_the_papers_errors(trainings, tmp_path):
+    rows = ablation.run(
+        "actions", 40, tmp_path, 2, ("scratch-1", "pretrained-1"),
+        corpora=ablation_suites.Corpora(actions="A"),
+    )  # fmt: skip
+    assert rows[0]["top_1"] == 50 and rows[0]["macro_f1"] == 25
+    assert [init for _, init, _ in trainings] == ["", "", "tiny", "tiny"]
+    head, _, first, second = (tmp_path / "table.md").read_text().splitlines()[-4:]
+    assert head == "| arm |  | top-1, % (A) | macro F1, % |"
+    assert first == "| scratch-1 | from scratch, 1 of each class | 50.0 ± 0.0 | 25.0 ± 0.0 |"
+    assert "2 steps of training for action recognition" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "plot.png").stat().st_size > 5000 and "pretrained" in second
 
 
 def test_each_mask_ratio_is_pretrained_once_a_seed_and_measured_before_fine_tuning(
