@@ -12,10 +12,11 @@ def add(command) -> None:
     sub = command("compare", _compare, "how far one 3D motion is from another of the same frames")
     sub.add_argument(
         "motion",
-        help="X3D.npy as 'mbjax infer' writes it: (frames, 17, 3); beside EMDB its smpl.npz too",
+        help="X3D.npy of 'mbjax infer': (frames, 17, 3); beside EMDB and 3DPW its smpl.npz too",
     )  # fmt: skip
     sub.add_argument(
-        "reference", help="the same of another model, or the truth; or a *_data.pkl of EMDB"
+        "reference",
+        help="the same of another model, or the truth; or a *_data.pkl of EMDB, a sequence of 3DPW",
     )
     sub.add_argument(
         "--height", type=positive, default=1.75, metavar="M",
@@ -28,10 +29,15 @@ def add(command) -> None:
     )  # fmt: skip
     sub.add_argument("--fps", type=positive, default=30.0, help="of both, for jitter (%(default)s)")
     sub.add_argument("--person", type=int, metavar="N", help="of a motion.npz that holds several")
-    sub.add_argument("--reference-person", type=int, metavar="N", help="the same of the reference")
+    sub.add_argument(
+        "--reference-person",
+        type=int,
+        metavar="N",
+        help="the same of the reference; of 3DPW's from 0",
+    )
     sub.add_argument(
         "--body", default="", metavar="FOLDER",
-        help="of SMPL's bodies, all sexes, for EMDB; default: $MBJAX_SMPL",
+        help="of SMPL's bodies, all sexes, for EMDB and 3DPW; default: $MBJAX_SMPL",
     )  # fmt: skip
     sub.add_argument("--out", default="", metavar="FILE.npz", help="errors of every frame")
     json_argument(sub)
@@ -41,13 +47,16 @@ def _compare(args):
     import numpy as np
 
     from mbjax.atomic_files import check_file, written_beside
-    from mbjax.motion import compare, emdb
+    from mbjax.motion import compare, recorded_bodies, recordings
 
     if args.out:
         check_file(args.out)
-    recording = emdb.read(args.reference) if emdb.is_recording(args.reference) else None
-    if recording:
-        found, bodies = emdb.compare(args.motion, recording, args.body, args.world, args.person)
+    recording = None
+    if recordings.is_recording(args.reference):
+        recording = recordings.read(args.reference, args.reference_person)
+        found, bodies = recorded_bodies.compare(
+            args.motion, recording, args.body, args.world, args.person
+        )
     elif args.world:
         motion = compare.read_world(args.motion, args.person)
         reference = compare.read_world(args.reference, args.reference_person, "--reference-person")
@@ -66,7 +75,7 @@ def _compare(args):
         known = {name: mean if math.isfinite(mean) else None for name, mean in means.items()}
         print(json.dumps({"frames": frames, **known}))
     elif recording:
-        _say_emdb(recording, args.world, means, bodies)
+        _say_recording(recording, args.world, means, bodies)
     elif args.world:
         print(f"{frames} frames at {args.fps:g} a second, segments of 100 frames aligned")
         _say_world(means)
@@ -90,12 +99,14 @@ def _say_world(means):
     ))  # fmt: skip
 
 
-def _say_emdb(recording, world, means, bodies):
+def _say_recording(recording, world, means, bodies):
     part, other = ("EMDB 2", "EMDB 1") if world else ("EMDB 1", "EMDB 2")
     joints = "SMPL's 24 joints" if bodies else "17 joints of Human3.6M; papers measure SMPL's 24"
+    if recording.dataset == "3DPW":
+        part, joints = "3DPW", "14 joints" + ("" if bodies else ", of joints alone")
     print(f"{part}, {recording.name}: {recording.good_N.sum():,} of {len(recording.good_N):,} "
           f"frames count; {joints}")  # fmt: skip
-    if not recording.parts[world]:
+    if recording.dataset == "EMDB" and not recording.parts[world]:
         print(f"  this recording is not one of {part}" + (
             f", but of {other}" if recording.parts[not world] else ""
         ))  # fmt: skip

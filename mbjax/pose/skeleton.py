@@ -31,6 +31,9 @@ RIGHT = tuple(INDEX["r" + JOINTS[i][1:]] for i in LEFT)
 MIRROR = np.arange(NUM_JOINTS)
 MIRROR[list(LEFT)], MIRROR[list(RIGHT)] = RIGHT, LEFT
 
+# The 14 that 3DPW is compared on: no root, belly, nose; H36M's head stands for the head's top.
+FOURTEEN = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
+
 # Pairs of limbs (positions in LIMBS) whose angle the angle losses look at.
 LIMB_PAIRS = (
     (0, 3), (0, 6), (3, 6), (0, 1), (1, 2), (3, 4), (4, 5), (6, 7), (7, 10), (7, 13), (8, 13),

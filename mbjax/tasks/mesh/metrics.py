@@ -7,10 +7,7 @@ Every one is root-relative: root, the first of the 17 joints, at the origin of i
 import numpy as np
 
 from mbjax.pose.metrics import mpjpe, p_mpjpe
-from mbjax.pose.skeleton import root_relative
-
-# The 14 that 3DPW is compared on: no root, belly, nose; H36M's head stands for the head's top.
-FOURTEEN = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
+from mbjax.pose.skeleton import FOURTEEN, root_relative
 
 
 def joint_errors(joints_NxJx3: np.ndarray, target_NxJx3: np.ndarray) -> dict[str, np.ndarray]:
