@@ -273,7 +273,7 @@ def _write(corpus, options, parts, staging, card, reports):
     """The shards and the card, into staging/VERSION."""
     from data_prep import croissant
     from data_prep.corpus import make_options
-    from data_prep.report import subjects, summary, why_nothing
+    from data_prep.report import counted, summary, why_nothing
     from data_prep.shards import write_shards
 
     clips = {}
@@ -283,11 +283,13 @@ def _write(corpus, options, parts, staging, card, reports):
     each = [report for _, report in reports]
     card["summary"] = summary(each, clips)
     card["clips"] = clips
-    people = subjects(reports, corpus.subject_of)
-    if people:
-        card["subjects"] = people
-        counts = (f"{split} {len(found):,}" for split, found in sorted(people.items()))
-        card["summary"] += "\nsubjects: " + ", ".join(counts) + " (clips of each in card.json)"
+    people = counted(reports, lambda report: corpus.subject_of(report.source))
+    activities = counted(reports, lambda report: report.activity)
+    for what, found in (("subjects", people), ("activities", activities)):
+        if found:
+            card[what] = found
+            counts = (f"{split} {len(clips):,}" for split, clips in sorted(found.items()))
+            card["summary"] += f"\n{what}: " + ", ".join(counts) + " (clips of each in card.json)"
     card["reports"] = [{"split": split, **report.to_json()} for split, report in reports]
     if not clips:
         shutil.rmtree(parts)

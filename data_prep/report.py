@@ -10,7 +10,10 @@ _EXAMPLES = 5
 
 @dataclasses.dataclass
 class Report:
-    """Counts of one raw file. `leave_out` for what is dropped, `note` for what is done instead."""
+    """Counts of one raw file. `leave_out` for what is dropped, `note` for what is done instead.
+
+    activity: what it shows, where the corpus says so.
+    """
 
     source: str
     clips: int = 0
@@ -18,6 +21,7 @@ class Report:
     seconds: float = 0.0
     left_out: list[tuple[str, str, int]] = dataclasses.field(default_factory=list)
     notes: dict[str, int] = dataclasses.field(default_factory=dict)
+    activity: str = ""
 
     def read(self, frames: int, fps: float = 0.0):
         """Frames of motion found in the file, at fps (0 where the corpus does not say)."""
@@ -45,12 +49,12 @@ class Report:
         return report
 
 
-def subjects(reports: list[tuple[str, Report]], subject_of: Callable[[str], str]) -> dict:
-    """{split: {subject: clips}} of what was kept; {} where the corpus names no subjects."""
+def counted(reports: list[tuple[str, Report]], of: Callable[[Report], str]) -> dict:
+    """{split: {subject, or activity: clips}} of what was kept; {} where the corpus names none."""
     found: dict = defaultdict(Counter)
     for split, report in reports:
-        if report.clips and (subject := subject_of(report.source)):
-            found[split][subject] += report.clips
+        if report.clips and (name := of(report)):
+            found[split][name] += report.clips
     return {split: dict(sorted(clips.items())) for split, clips in found.items()}
 
 

@@ -3,16 +3,19 @@
     SUBJECT/SUBJECT.asf, SUBJECT/SUBJECT_TRIAL.amc      as the database has it
     SUBJECT_TRIAL.bvh, in any folders                   as B. Hahne converted it
 
+    *.html, or *index*.txt                              the database's index, where it is there
+
 T frames, J = 17 joints. A subject is in one split alone. Of a recording that is there in both forms
-the AMC is taken.
+the AMC is taken. The index says what a recording shows, and the frame rate of its AMC.
 """
 
 import dataclasses
+import fnmatch
 import re
 
 import numpy as np
 
-from data_prep import asf_amc, bvh_namings, corpus, features, mocap
+from data_prep import asf_amc, bvh_namings, cmu_index, corpus, features, mocap
 from data_prep.corpora.joints import sound_frames
 from data_prep.resampling import resample
 from mbjax.motion.bvh_reader import read_bvh
@@ -36,13 +39,26 @@ class CmuOptions:
     test_subjects: str = corpus.option("*9", "subjects of the test split: patterns, by commas")
     only: str = corpus.option("*", "recordings to take, such as 07_*: patterns, by commas")
     without: str = corpus.option("", "recordings to leave out: patterns, by commas")
-    fps_in: float = corpus.option(120.0, "frame rate of AMC files, which do not say it", low=5)
+    activities: str = corpus.option(
+        "", "of which the index says so: words or patterns, by commas, such as walk,run"
+    )
+    fps_in: float = corpus.option(
+        120.0, "frame rate of AMC files, where the index does not say it", low=5
+    )
     at_60: str = corpus.option("", "recordings whose AMC has 60 frames a second: patterns")
     frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
     stride: int = corpus.option(
         81, "frames from one training clip to the next", low=1, high=100_000
     )
     fps: float = corpus.option(60.0, "frame rate of the clips", low=1, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording(corpus.SourceFile):
+    """A raw file and what the index says of it."""
+
+    activity: str = ""
+    fps: float = 0.0
 
 
 class Cmu(corpus.Corpus):
@@ -60,16 +76,29 @@ class Cmu(corpus.Corpus):
         amc = corpus.found(raw, "**/*.[aA][mM][cC]", "train")
         there = {source.path.stem for source in amc}
         bvh = corpus.found(raw, "**/*.[bB][vV][hH]", "train")
-        return [
-            dataclasses.replace(source, split=split_of(source.path.stem, options))
-            for source in (*amc, *(one for one in bvh if one.path.stem not in there))
-            if mocap.matches(source.path.stem, options.only)
-            and not mocap.matches(source.path.stem, options.without)
-        ]
+        trials = cmu_index.read(cmu_index.files(raw))
+        if options.activities and not trials:
+            raise ValueError(
+                f"--activities {options.activities} needs the database's index in {raw}: its search"
+                " page, saved as index.html, or the conversion's index text"
+            )
+        sources = []
+        for source in (*amc, *(one for one in bvh if one.path.stem not in there)):
+            name, trial = source.path.stem, trials.get(source.path.stem, cmu_index.Trial(""))
+            if (
+                mocap.matches(name, options.only)
+                and not mocap.matches(name, options.without)
+                and (not options.activities or shows(trial.description, options.activities))
+            ):
+                split = split_of(name, options)
+                sources.append(
+                    Recording(split, source.name, source.path, trial.description, trial.fps)
+                )
+        return sources
 
     @classmethod
     def companions(cls, raw, options):
-        return sorted(raw.glob("**/*.[aA][sS][fF]"))
+        return [*sorted(raw.glob("**/*.[aA][sS][fF]")), *cmu_index.files(raw)]
 
     @classmethod
     def subject_of(cls, name):
@@ -77,7 +106,8 @@ class Cmu(corpus.Corpus):
 
     @classmethod
     def records(cls, source, options, report):
-        pose_TxJx3, fps = read_motion(source.path, options, report)
+        report.activity = source.activity
+        pose_TxJx3, fps = read_motion(source.path, options, report, source.fps)
         report.read(len(pose_TxJx3), fps)
         pose_TxJx3, jumps = mocap.over_jumps(pose_TxJx3, fps)
         if jumps:
@@ -89,6 +119,17 @@ class Cmu(corpus.Corpus):
         )  # fmt: skip
 
 
+def shows(description: str, wanted: str) -> bool:
+    """Whether a description has one of the words, or fits one of the patterns, by commas."""
+    description = description.lower()
+    words = set(re.findall(r"[a-z0-9]+", description))
+    return any(
+        one in words or fnmatch.fnmatchcase(description, one)
+        for one in (part.strip().lower() for part in wanted.split(","))
+        if one
+    )
+
+
 def split_of(name: str, options) -> str:
     """Of a recording SUBJECT_TRIAL; ValueError for a name of another form."""
     found = _NAME.fullmatch(name)
@@ -97,8 +138,11 @@ def split_of(name: str, options) -> str:
     return "test" if mocap.matches(found[1], options.test_subjects) else "train"
 
 
-def read_motion(path, options, report) -> tuple[np.ndarray, float]:
-    """((T, J, 3) in metres, y up; frames a second). ValueError, in one line."""
+def read_motion(path, options, report, fps: float = 0.0) -> tuple[np.ndarray, float]:
+    """((T, J, 3) in metres, y up; frames a second). ValueError, in one line.
+
+    fps: what the index says of an AMC, 0 for nothing.
+    """
     if path.suffix.lower() == ".bvh":
         motion = read_bvh(path)
         if len(motion.values_TxD) < 2:
@@ -110,7 +154,9 @@ def read_motion(path, options, report) -> tuple[np.ndarray, float]:
     skeleton = _skeleton_of(path)
     motion = asf_amc.read_amc(path, skeleton)
     pose_TxJx3 = bvh_namings.joints_of(motion, JOINTS) * skeleton.metres
-    return pose_TxJx3, 60.0 if mocap.matches(path.stem, options.at_60) else options.fps_in
+    if mocap.matches(path.stem, options.at_60):
+        return pose_TxJx3, 60.0
+    return pose_TxJx3, fps or options.fps_in
 
 
 def _skeleton_of(path) -> asf_amc.Skeleton:

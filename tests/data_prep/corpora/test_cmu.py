@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from data_prep import asf_amc, corpus
+from data_prep import asf_amc, cmu_index, corpus
 from data_prep.corpora import cmu
 from data_prep.report import Report
 from mbjax import cli
@@ -88,6 +88,72 @@ def test_the_card_counts_clips_of_each_subject(database, tmp_path, capsys):
         split: {subject: card["clips"][split]}
         for split, subject in (("train", "07"), ("test", "19"))
     }
+
+
+INDEX_PAGE = """<HTML><BODY><TABLE>
+<TR><TD COLSPAN=3><CENTER>Subject #7 (walk) <A HREF="/subjects/07/07.asf">asf</A>
+<TR BGCOLOR=#909090><TD>Image<TD>Trial #<TD>Motion Description<TD COLSPAN=5>Files<TD>fps</TR>
+<TR BGCOLOR=#d0d0d0><TD></TD><TD>1</TD><TD>walk,
+ exaggerated stride</TD><TD><A HREF="http://mocap.cs.cmu.edu:80/subjects/07/07_01.c3d">c3d</A></TD>
+<TD><A HREF="http://mocap.cs.cmu.edu:80/subjects/07/07_01.amc">amc</A></TD><TD>120</TD>
+<TD><A HREF="badtrial.php?subjectnumber=7&motion=1">Feedback</A></TD></TR>
+<TR><TD></TD><TD>2</TD><TD>walk &amp; turn</TD><TD><A HREF="/7/07_02.amc">amc</A></TD><TD>120</TD>
+<TR><TD></TD><TD>1</TD><TD>Soccer - kick ball</TD><TD><A HREF="x/19_01.amc">amc</A><TD>60</TD></TR>
+<TR><TD></TD><TD>2</TD><TD>sidewalk cafe</TD><TD><A HREF="x/19_02.amc">amc</A></TD><TD></TD></TR>
+</TABLE>"""
+
+
+def test_the_saved_search_page_says_what_recordings_show_and_their_rate():
+    trials = cmu_index.of_page(INDEX_PAGE)
+    assert trials == {
+        "07_01": cmu_index.Trial("walk, exaggerated stride", 120.0),
+        "07_02": cmu_index.Trial("walk & turn", 120.0),
+        "19_01": cmu_index.Trial("Soccer - kick ball", 60.0),
+        "19_02": cmu_index.Trial("sidewalk cafe", 0.0),
+    }
+
+
+def test_so_does_the_text_of_the_conversion_but_for_the_rate():
+    text = "Subject #1 (climb)\n01_01\tplayground - climb\n 01_02   run/jog \n\nnotes of 2008_x\n"
+    trials = cmu_index.of_text(text)
+    assert {name: trial.description for name, trial in trials.items()} == {
+        "01_01": "playground - climb", "01_02": "run/jog",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wanted, found",
+    [("walk", True), ("WALK, run", True), ("run", False), ("stride", True), ("str", False),
+     ("*str*", True), ("turn, e", False), ("", False)],
+)  # fmt: skip
+def test_activities_are_chosen_by_words_or_patterns(wanted, found):
+    assert cmu.shows("Walk, exaggerated stride", wanted) == found
+
+
+def test_recordings_of_an_activity_at_the_rate_of_the_index(database):
+    (database / "index.html").write_text(INDEX_PAGE)
+    walks = run(cmu.Cmu, database, frames=20, stride=20, activities="walk")
+    assert {r["source"] for rows in walks.records.values() for r in rows} == {"07_01", "07_02"}
+    slow = run(cmu.Cmu, database, frames=20, stride=20)
+    by_name = {name: sum(r["source"] == name for r in slow.records["test"])
+               for name in ("19_01", "19_02")}  # fmt: skip
+    assert by_name == {"19_01": 4, "19_02": 2}  # 80 frames at 60 a second, and at 120
+    (database / "index.html").unlink()
+    with pytest.raises(ValueError, match="--activities walk needs the database's index in"):
+        run(cmu.Cmu, database, activities="walk")
+
+
+def test_the_card_counts_clips_of_each_activity(database, tmp_path, capsys):
+    (database / "index.html").write_text(INDEX_PAGE)
+    words = ["prepare", "cmu", "--raw", str(database), "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--frames", "20", "--stride", "20"]) == 0
+    assert "activities: test 2, train 2 (clips of each in card.json)" in capsys.readouterr().out
+    card = json.loads((tmp_path / "out/1.0.0/card.json").read_text())
+    assert card["activities"]["test"] == {"Soccer - kick ball": 4, "sidewalk cafe": 2}
+    # Another index is another dataset: what was prepared is not taken for it.
+    (database / "index.html").write_text(INDEX_PAGE.replace("Soccer", "Football"))
+    assert cli.main([*words, "--frames", "20", "--stride", "20"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
 
 
 def test_a_glitch_is_cut_out(database):
