@@ -74,6 +74,15 @@ def _source(kind, noise, **changes):
     return source
 
 
+def _mistakes():
+    """What a detector gets wrong for up to half of a clip, each with this probability.
+
+    swap_sides: both arms, or both legs, with left for right; hide_limbs: an arm or a leg not seen;
+    hide_spans: nobody seen.
+    """
+    return ConfigDict({"swap_sides": 0.0, "hide_limbs": 0.0, "hide_spans": 0.0})
+
+
 def get_config(variant: str = "mb_lite") -> ConfigDict:
     common.known(variant, VARIANTS, "pretrain.py")
     config = ConfigDict()
@@ -115,6 +124,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
     config.noise_table = ""
     config.mask_joints = 0.05
     config.mask_frames = 0.10
+    config.mistakes = _mistakes()
 
     config.root_relative = True
     config.loss = common.pose_loss()
@@ -133,6 +143,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "yaws": (0.0,),
             "pitches": (0.0,),
             "distance": 0.0,  # of the camera, in metres; 0: far away
+            "mistakes": _mistakes(),  # where any is above 0, error_mistakes_mm is measured too
             "flip": True,  # the mean of the clip's prediction and its mirror image's
             "batch_size": 64,
         }

@@ -190,8 +190,17 @@ RECIPES: dict[str, dict] = {
 }
 RECIPES["modern, muon"] = {**RECIPES["modern"], "optimizer": "muon"}
 RECIPES["modern, muon, limb swaps"] = {**RECIPES["modern, muon"], "augment.limb_swap": 0.3}
-RECIPES["modern, muon, limb swaps, 3e-3"] = {
-    **RECIPES["modern, muon, limb swaps"], "learning_rate": 3e-3,
+_BEST = {**RECIPES["modern, muon, limb swaps"], "learning_rate": 3e-3}
+RECIPES["modern, muon, limb swaps, 3e-3"] = _BEST
+# A detector's mistakes, each on top of that.
+_MISTAKES = {
+    "sides swapped": {"mistakes.swap_sides": 0.2},
+    "limbs hidden": {"mistakes.hide_limbs": 0.1},
+    "spans hidden": {"mistakes.hide_spans": 0.2},
+}
+RECIPES.update({name: {**_BEST, **changes} for name, changes in _MISTAKES.items()})
+RECIPES["all mistakes"] = {
+    **_BEST, **{name: share for arm in _MISTAKES.values() for name, share in arm.items()},
 }  # fmt: skip
 
 

@@ -18,8 +18,11 @@ from mbjax.training import loop
 from mbjax.training.workdir import claim_workdir
 
 QUANTITIES = {
-    "error_corrupted_mm": "with noise and masks", "error_mm": "clean 2D", "p_mpjpe_mm": "P-MPJPE",
+    "error_corrupted_mm": "with noise and masks", "error_mistakes_mm": "and a detector's mistakes",
+    "error_mm": "clean 2D", "p_mpjpe_mm": "P-MPJPE",
 }  # fmt: skip
+# What all arms are measured with, whatever they train with.
+_MISTAKES = {"swap_sides": 0.2, "hide_limbs": 0.2, "hide_spans": 0.2}
 
 
 def config_of(arm: str, motion: str, budget: int, seed: int):
@@ -33,6 +36,7 @@ def config_of(arm: str, motion: str, budget: int, seed: int):
     config.sources = type(config)({"motion": config.sources.motion})
     config.sources.motion.dir = config.evaluation.dir = motion
     config.evaluation.distance = 4.0
+    config.evaluation.mistakes.update(_MISTAKES)
     within(config, budget)
     config.seed = seed
     for name, value in RECIPES[arm].items():

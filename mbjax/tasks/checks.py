@@ -30,6 +30,11 @@ RANGES = {
     "clip_norm": (0, _INFINITE),
     "mask_joints": (0, 1),
     "mask_frames": (0, 1),
+    **{
+        f"{of}mistakes.{kind}": (0, 1)
+        for of in ("", "evaluation.")
+        for kind in ("swap_sides", "hide_limbs", "hide_spans")
+    },
     "ramp_begin": (0, 1),
     "ramp_end": (0, 1),
     "augment.bone_std": (0, _INFINITE),

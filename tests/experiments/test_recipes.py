@@ -36,7 +36,7 @@ def test_arms_are_run_once_and_tabled(tmp_path, monkeypatch):
         trained.append((folder.name, config.seed))
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(config.to_json_best_effort())
-        names = ("error_mm", "error_corrupted_mm", "p_mpjpe_mm", "flat_mm")
+        names = (*recipes.QUANTITIES, "flat_mm")
         metrics = {name: 50.0 + config.seed for name in names}
         return loop.Result({}, None, 20, metrics, 1.0)
 
@@ -48,7 +48,7 @@ def test_arms_are_run_once_and_tabled(tmp_path, monkeypatch):
     assert [row["error_mm"] for row in rows] == [50.5, 50.5]
     table = (tmp_path / "table.md").read_text()
     # The standard deviation of 50 and 51.
-    assert table.count("50.5 ± 0.7") == 6 and "2 seed(s)" in table
+    assert table.count("50.5 ± 0.7") == 2 * len(recipes.QUANTITIES) and "2 seed(s)" in table
 
 
 def test_the_modern_config_is_what_was_measured():
@@ -75,6 +75,7 @@ def test_the_command_trains_for_real(tmp_path, capsys, monkeypatch):
     assert "| muon |" in capsys.readouterr().out
     (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert 0 < row["p_mpjpe_mm"] < row["error_mm"] < 1000
+    assert row["error_mistakes_mm"] != row["error_corrupted_mm"]
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

@@ -14,7 +14,7 @@ import numpy as np
 
 from mbjax.atomic_files import make_folder
 from mbjax.convert import load as loading
-from mbjax.data import augment, detector_noise
+from mbjax.data import augment, detector_mistakes, detector_noise
 from mbjax.data.records import RecordReader
 from mbjax.data.windows import covering_windows, merge_windows
 from mbjax.devices import sharding
@@ -52,7 +52,8 @@ class Evaluation:
 
     reader: records with `pose` and `metres_per_unit`; those that config.evaluation names unless
     given. Returns, in mm over root-relative joints: error_mm (clean 2D), error_corrupted_mm (noise
-    and masks as in training), p_mpjpe_mm, and flat_mm, what true x and y with depth 0 would score.
+    and masks as in training), p_mpjpe_mm, and flat_mm, what true x and y with depth 0 would score;
+    error_mistakes_mm where config.evaluation.mistakes has any, with them, noise and masks.
     """
 
     def __init__(self, config, noise, reader=None):
@@ -61,6 +62,8 @@ class Evaluation:
         if reader is None:
             reader = RecordReader(options.dir, options.split)
         self._reader = reader
+        mistakes = options.get("mistakes")  # configs of older runs have none
+        self._mistakes = mistakes if mistakes and any(mistakes.values()) else None
         self._views = [(yaw, pitch) for yaw in options.yaws for pitch in options.pitches]
         # Clips are read when they are due; a few stay, since their windows come together.
         self._clip = functools.lru_cache(maxsize=64)(reader.__getitem__)
@@ -81,7 +84,7 @@ class Evaluation:
         return len(self._examples)
 
     def _predict(self, model, batch):
-        """Windows and cameras in; targets and both predictions out, in millimetres."""
+        """Windows and cameras in; what was seen, targets and all predictions out, in mm."""
         config = self._config
 
         def see(motion_TxJx3, yaw_pitch):
@@ -101,20 +104,26 @@ class Evaluation:
 
         keys_Bx2 = jax.vmap(example_keys)(batch["number"])
         noisy = detector_noise.add_noise(keys_Bx2[:, 0], seen_BxTxJx2, self._noise)
-        noisy = detector_noise.add_masks(
-            keys_Bx2[:, 1], noisy, config.mask_joints, config.mask_frames
-        )
+
+        def masked(x):
+            return detector_noise.add_masks(
+                keys_Bx2[:, 1], x, config.mask_joints, config.mask_frames
+            )
+
+        inputs = [clean, masked(noisy)]
+        if self._mistakes:
+            keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys_Bx2[:, 1])
+            inputs.append(masked(detector_mistakes.add(keys_B, noisy, self._mistakes)))
 
         def lift(x):
             x = x[..., : config.model.dim_in]
             return averaged(model, x) if config.evaluation.flip else model(x)
 
-        # One network in the program instead of two, for the compiler's time.
-        lifted, lifted_noisy = jax.lax.map(lift, jnp.stack([clean, noisy]))
-        outputs = (pose, lifted, lifted_noisy)
+        # One network in the program instead of two or three, for the compiler's time.
+        outputs = (pose, *jax.lax.map(lift, jnp.stack(inputs)))
         unit_Bx1x1x1 = (batch["metres"] / scale_B)[:, None, None, None]
         in_mm = tuple(skeleton.root_relative(output) * unit_Bx1x1x1 * 1000 for output in outputs)
-        return noisy, *in_mm
+        return inputs[1], *in_mm
 
     def _make_batch(self, numbers):
         local = [self._examples[number] for number in numbers]
@@ -128,7 +137,7 @@ class Evaluation:
         }
 
     def _walk(self, graphdef, state, devices, examples):
-        """(example numbers, (noisy input, target, prediction, prediction from noisy input))."""
+        """(example numbers, (noisy input, target, predictions from clean, noisy, mistaken 2D))."""
         predict = self._compiled.on(graphdef, state, devices)
         batch_size = self._config.evaluation.batch_size
         for numbers, outputs in walk(examples, self._make_batch, predict, batch_size, devices):
@@ -139,30 +148,30 @@ class Evaluation:
         wanted = [i for i, (c, v, _) in enumerate(self._examples) if (c, v) == (clip, view)]
         parts = [outputs for _, outputs in self._walk(graphdef, state, devices, wanted)]
         whole = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Shown(*(merge_windows(self._windows, a, self._length) for a in whole))
+        merged = [merge_windows(self._windows, a, self._length) for a in whole]
+        return Shown(*merged[: len(Shown._fields)])
 
     def __call__(self, graphdef, state, devices) -> dict[str, float]:
         frames: dict = {}
+        of_frames: dict = {}
         everything = range(len(self._examples))
         for numbers, outputs in self._walk(graphdef, state, devices, everything):
-            _, target, clean, noisy = outputs
-            flat = target * [1, 1, 0]
-            errors = np.stack(
-                [
-                    metrics.mpjpe(clean, target),
-                    metrics.mpjpe(noisy, target),
-                    metrics.p_mpjpe(clean, target),
-                    metrics.mpjpe(flat, target),
-                ],
-                axis=-1,
-            )
+            _, target, clean, noisy, *mistaken = outputs
+            of_frames = {
+                "error_mm": metrics.mpjpe(clean, target),
+                "error_corrupted_mm": metrics.mpjpe(noisy, target),
+                "p_mpjpe_mm": metrics.p_mpjpe(clean, target),
+                "flat_mm": metrics.mpjpe(target * [1, 1, 0], target),
+            }
+            if mistaken:
+                of_frames["error_mistakes_mm"] = metrics.mpjpe(mistaken[0], target)
+            errors = np.stack(list(of_frames.values()), axis=-1)
             for number, error in zip(numbers, errors, strict=True):
                 frames.setdefault(self._examples[number][:2], []).append(error)
         means = np.concatenate(
             [merge_windows(self._windows, np.stack(e), self._length) for e in frames.values()]
         ).mean(axis=0)
-        names = ("error_mm", "error_corrupted_mm", "p_mpjpe_mm", "flat_mm")
-        return {name: float(value) for name, value in zip(names, means, strict=True)}
+        return {name: float(value) for name, value in zip(of_frames, means, strict=True)}
 
 
 def evaluate_checkpoint(config, path, out=None) -> Report:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbjax.data import augment, detector_noise
+from mbjax.data import augment, detector_mistakes, detector_noise
 from mbjax.data.feed import ClipLoader
 from mbjax.data.plan import Source
 from mbjax.data.records import RecordReader
@@ -92,12 +92,15 @@ def progress_text(means, evaluated) -> str:
 
 
 def _corrupted(config, source, noise, keys_Bx2, clean_BxTxJx3, ramp):
-    """Noise, then masks, each as the source has it, brought in by the ramp."""
+    """Noise, then mistakes, then masks, each as the source has it, brought in by the ramp."""
     x = clean_BxTxJx3
     if config.noise and source.noise:
         noisy = detector_noise.add_noise(keys_Bx2[:, 0], x[..., :2], noise)
         # What was not seen stays unseen: noise moves joints, it does not find them.
         x = jnp.where(x[..., 2:] > 0, x + ramp * (noisy - x), 0.0)
+    if mistakes := config.get("mistakes"):  # configs of older runs have none
+        keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys_Bx2[:, 1])
+        x = detector_mistakes.add(keys_B, x, mistakes, ramp)
     if config.mask_joints or config.mask_frames:
         x = detector_noise.add_masks(
             keys_Bx2[:, 1], x, ramp * config.mask_joints, ramp * config.mask_frames
