@@ -103,13 +103,15 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
         }
     )
 
-    # Changes of 3D clips before they are projected. limb_swap: the share of arms and legs that move
-    # as those of another clip. yaw, pitch: half ranges in degrees; near, far: of the camera, in
-    # metres.
+    # Changes of 3D clips before they are projected. bone_std, part_std: of the logarithms of the
+    # lengths of bones, and of parts as a whole (hips, legs, trunk, head, shoulders, arms).
+    # limb_swap: the share of arms and legs that move as those of another clip. yaw, pitch: half
+    # ranges in degrees; near, far: of the camera, in metres.
     config.augment = ConfigDict(
         {
             "mirror": True,
             "bone_std": 0.0,
+            "part_std": 0.0,
             "limb_swap": 0.0,
             "yaw": 0.0,
             "pitch": 0.0,

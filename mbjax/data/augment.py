@@ -73,15 +73,32 @@ def view(motion_TxJx3, yaw, pitch, roll=0.0):
     return turned + centre
 
 
-def random_bones(keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float) -> jax.Array:
+# Bones that are long or short together: hips, legs, trunk, head, shoulders, arms.
+_PARTS = (
+    ("rhip", "lhip"), ("rknee", "rankle", "lknee", "lankle"), ("belly", "neck"), ("nose", "head"),
+    ("lshoulder", "rshoulder"), ("lelbow", "lwrist", "relbow", "rwrist"),
+)  # fmt: skip
+_PART_OF_J = np.array(
+    [next((n for n, part in enumerate(_PARTS) if name in part), 0) for name in skeleton.JOINTS]
+)
+
+
+def random_bones(
+    keys_B: jax.Array, motion_BxTxJx3: jax.Array, std: float, part_std: float = 0.0
+) -> jax.Array:
     """Each clip with limbs lengthened or shortened by factors exp(N(0, std)), alike on both sides.
 
-    Directions of limbs and the root's path are kept.
+    part_std: of factors that a part of the body has as a whole, as people and definitions of joints
+    differ: one's hips lie farther apart, another's trunk is longer. Directions of limbs and the
+    root's path are kept.
     """
 
     def one_clip(key, motion_TxJx3):
         factors_J = jnp.exp(std * jax.random.normal(key, (skeleton.NUM_JOINTS,)))
         factors_J = factors_J[np.minimum(np.arange(skeleton.NUM_JOINTS), skeleton.MIRROR)]
+        if part_std:
+            of_part = jax.random.normal(jax.random.fold_in(key, 1), (len(_PARTS),))
+            factors_J *= jnp.exp(part_std * of_part)[_PART_OF_J]
         bones_TxJx3 = (motion_TxJx3 - motion_TxJx3[:, _PARENTS]) * factors_J[:, None]
         return _from_bones(bones_TxJx3, motion_TxJx3)
 

@@ -192,7 +192,8 @@ RECIPES["modern, muon"] = {**RECIPES["modern"], "optimizer": "muon"}
 RECIPES["modern, muon, limb swaps"] = {**RECIPES["modern, muon"], "augment.limb_swap": 0.3}
 _BEST = {**RECIPES["modern, muon, limb swaps"], "learning_rate": 3e-3}
 RECIPES["modern, muon, limb swaps, 3e-3"] = _BEST
-# A detector's mistakes, each on top of that.
+RECIPES["parts"] = {**_BEST, "augment.part_std": 0.2}
+# A detector's mistakes, each on top of the best as well.
 _MISTAKES = {
     "sides swapped": {"mistakes.swap_sides": 0.2},
     "limbs hidden": {"mistakes.hide_limbs": 0.1},

@@ -38,6 +38,7 @@ RANGES = {
     "ramp_begin": (0, 1),
     "ramp_end": (0, 1),
     "augment.bone_std": (0, _INFINITE),
+    "augment.part_std": (0, _INFINITE),
     "augment.limb_swap": (0, 1),
     "augment.yaw": (0, 180),
     "augment.pitch": (0, 180),

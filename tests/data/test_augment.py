@@ -57,6 +57,22 @@ def test_bones_change_alike_on_both_sides_and_keep_their_directions():
     np.testing.assert_array_equal(changed[:, :, 0], MOTION[:, :, 0])
 
 
+def test_parts_of_the_body_are_long_or_short_as_a_whole():
+    changed = np.asarray(augment.random_bones(keys(), jnp.asarray(MOTION), 0.0, 0.2))
+    factor = skeleton.limb_lengths(changed) / skeleton.limb_lengths(MOTION)
+    of = {child: factor[:, 0, i] for i, (_, child) in enumerate(skeleton.LIMBS)}
+    parts = (("rknee", "rankle", "lknee", "lankle"), ("belly", "neck"), ("nose", "head"),
+             ("lelbow", "lwrist", "relbow", "rwrist"), ("rhip", "lhip"),
+             ("rshoulder", "lshoulder"))  # fmt: skip
+    for first, *others in parts:
+        for name in others:  # float32 sums along the chain
+            np.testing.assert_allclose(
+                of[skeleton.INDEX[name]], of[skeleton.INDEX[first]], rtol=1e-4
+            )
+    spread = np.log([of[skeleton.INDEX[part[0]]] for part in parts]).std(axis=0)
+    assert (spread > 0.02).all(), "each part has a factor of its own"
+
+
 ARMS_AND_LEGS = ("lelbow", "lwrist", "relbow", "rwrist", "lknee", "lankle", "rknee", "rankle")
 
 

@@ -140,8 +140,10 @@ def augmented(options, keys_Bx4, pose_BxTxJx3):
     if options.get("limb_swap"):
         keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys_Bx4[:, 1])
         pose_BxTxJx3 = augment.random_limb_swaps(keys_B, pose_BxTxJx3, options.limb_swap)
-    if options.bone_std:
-        pose_BxTxJx3 = augment.random_bones(keys_Bx4[:, 1], pose_BxTxJx3, options.bone_std)
+    if options.bone_std or options.get("part_std"):
+        pose_BxTxJx3 = augment.random_bones(
+            keys_Bx4[:, 1], pose_BxTxJx3, options.bone_std, options.get("part_std", 0.0)
+        )
     if options.yaw or options.pitch:
         pose_BxTxJx3 = augment.random_camera(
             keys_Bx4[:, 2], pose_BxTxJx3, options.yaw, options.pitch
