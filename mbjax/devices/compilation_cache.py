@@ -10,15 +10,24 @@ they see its folder (shared storage, or a bucket).
 
 import contextlib
 import hashlib
+import inspect
 import os
 import pathlib
 import platform
 import shutil
+import time
 from collections.abc import Callable, MutableMapping
 
 SETTING = "MBJAX_COMPILATION_CACHE"  # a folder, the URL of one in a bucket, or 'off'
 _MAX_BYTES = 4 << 30  # the least recently used go first
 _FREE_BYTES = 1 << 30  # a fuller disk is left alone
+# How often a process that waits for the first one's program looks into the cache, and after how
+# long it compiles for itself.
+_LOOK_EVERY_S, _LONGEST_WAIT_S = 2, 600
+_SHARE_TAKES = (
+    "backend", "computation", "executable_devices", "compile_options", "host_callbacks",
+    "global_client", "module_name", "cache_key", "first_process_id",
+)  # fmt: skip
 
 
 def enable(
@@ -68,10 +77,13 @@ def share_on_one_host() -> None:
     if jax.default_backend() != "cpu" or not jax.config.jax_compilation_cache_dir:
         return
     try:
-        from jax._src import cache_key
+        from jax._src import cache_key, compiler
 
         hash_kinds = cache_key._hash_devices
         _ = cache_key._hash_accelerator_config
+        share = compiler._compile_and_share_module
+        if tuple(inspect.signature(share).parameters) != _SHARE_TAKES:
+            return
     except (ImportError, AttributeError):
         return
 
@@ -82,6 +94,51 @@ def share_on_one_host() -> None:
     cache_key._hash_accelerator_config = hash_devices
     # The first start: the others wait for what the first compiles.
     jax.config.update("jax_share_binary_between_hosts", True)
+    compiler._compile_and_share_module = _looking_into_the_cache(compiler, share)
+
+
+def _looking_into_the_cache(compiler, share):
+    """JAX's way for a program to reach the other processes, without its waiting for ever.
+
+    The first process hands on what it compiles, not what it finds in the cache, where another run
+    may have put it since the others looked.
+    """
+
+    def compile_and_share(
+        backend, computation, executable_devices, compile_options, host_callbacks, global_client,
+        module_name, cache_key, first_process_id,
+    ):  # fmt: skip
+        import jax
+        from jax._src import distributed
+
+        def original():
+            return share(
+                backend, computation, executable_devices, compile_options, host_callbacks,
+                global_client, module_name, cache_key, first_process_id,
+            )  # fmt: skip
+
+        if distributed.global_state.process_id == first_process_id:
+            return original()
+        began = time.monotonic()
+        while time.monotonic() - began < _LONGEST_WAIT_S:
+            try:
+                global_client.blocking_key_value_get_bytes(cache_key, 1000 * _LOOK_EVERY_S)
+                return original()
+            except jax.errors.JaxRuntimeError as error:
+                if "DEADLINE_EXCEEDED" not in str(error):
+                    raise
+            found, _ = compiler._cache_read(
+                module_name, cache_key, compile_options, backend, executable_devices
+            )
+            if found is not None:
+                return found
+        return compiler._compile_and_write_cache(
+            backend, computation, executable_devices, compile_options, host_callbacks, module_name,
+            cache_key,
+        )  # fmt: skip
+
+    compile_and_share.modules_cache = share.modules_cache
+    return compile_and_share
 
 
 def remove_unfinished(folder: pathlib.Path) -> int:

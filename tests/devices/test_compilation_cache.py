@@ -5,6 +5,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ print(sum(name.endswith("cache_hits") for name in hits))
 """
 
 OF_TWO_PROCESSES = """
-import os, sys
+import os, pathlib, sys, time
 import numpy as np
 from mbjax.devices import cluster, compilation_cache
 compilation_cache.enable(print)
@@ -39,6 +40,9 @@ mesh = jax.make_mesh((2,), ("data",))
 x = jax.make_array_from_callback(
     (6,), NamedSharding(mesh, PartitionSpec("data")), lambda i: np.arange(6, dtype=np.float32)[i]
 )
+print("begins", flush=True)
+while sys.argv[3:] and not pathlib.Path(sys.argv[3]).exists():
+    time.sleep(0.1)
 total = jax.jit(lambda x: jnp.sin(x).sum(), out_shardings=NamedSharding(mesh, PartitionSpec()))
 print(f"{float(total(x)):.4f}", events.count("cache_misses"), events.count("cache_hits"))
 """
@@ -110,26 +114,47 @@ def test_processes_share_it_and_a_later_one_finds_it(tmp_path):
     assert list(tmp_path.rglob("*-cache"))
 
 
-def test_of_two_processes_of_a_host_the_first_compiles_for_both(tmp_path):
-    def run_of_two():
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-        one_device = {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": ""}
-        both = [
-            started(tmp_path, str(number), coordinator, script=OF_TWO_PROCESSES, **one_device)
-            for number in range(2)
-        ]
-        outputs = [process.communicate(timeout=300)[0] for process in both]
-        assert [process.returncode for process in both] == [0, 0]
-        # Programs of one process' own devices are small and have keys of their own.
-        return [output.split("\n")[-2].split() for output in outputs]
+def two_started(tmp_path, *first_waits_for):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    one_device = {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": ""}
+    return [
+        started(tmp_path, str(number), coordinator, *extra, script=OF_TWO_PROCESSES, **one_device)
+        for number, extra in enumerate((first_waits_for, ()))
+    ]
 
-    value = f"{np.sin(np.arange(6.0)).sum():.4f}"
-    (first, misses, _), (second, none, _) = run_of_two()
-    assert first == second == value and int(misses) >= 1 and int(none) == 0
-    (first, _, hits), (second, _, also_hits) = run_of_two()
-    assert first == second == value and int(hits) >= 1 and int(also_hits) >= 1
+
+def ended(both):
+    """(value, misses, hits) of each."""
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    # Programs of one process' own devices are small and have keys of their own.
+    return [output.split("\n")[-2].split() for output in outputs]
+
+
+VALUE = f"{np.sin(np.arange(6.0)).sum():.4f}"
+
+
+def test_of_two_processes_of_a_host_the_first_compiles_for_both(tmp_path):
+    (first, misses, _), (second, none, _) = ended(two_started(tmp_path))
+    assert first == second == VALUE and int(misses) >= 1 and int(none) == 0
+    (first, _, hits), (second, _, also_hits) = ended(two_started(tmp_path))
+    assert first == second == VALUE and int(hits) >= 1 and int(also_hits) >= 1
+
+
+@pytest.mark.slow
+def test_a_program_that_another_run_has_put_there_meanwhile_keeps_nobody_waiting(tmp_path):
+    """The second looks, finds nothing and waits; the first finds what another run compiled, and so
+    compiles nothing that it would hand on."""
+    go_on = tmp_path / "go on"
+    late = two_started(tmp_path, str(go_on))
+    assert any(line == "begins\n" for line in late[1].stdout)
+    time.sleep(2)  # the second is at its program
+    assert [value for value, *_ in ended(two_started(tmp_path))] == [VALUE, VALUE]
+    go_on.touch()
+    (first, _, hits), (second, _, _) = ended(late)
+    assert first == second == VALUE and int(hits) >= 1
 
 
 def test_a_bucket_that_all_hosts_of_a_pod_see(google, tmp_path):
