@@ -6,10 +6,12 @@ not run again.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 
 from mbjax import tasks
 from mbjax.atomic_files import written_beside
+from mbjax.data.action.recordings import Recordings
 from mbjax.experiments import ablation_report
 from mbjax.experiments.ablation_suites import (
     EPOCHS,
@@ -19,7 +21,7 @@ from mbjax.experiments.ablation_suites import (
     training_config,
 )
 from mbjax.storage.places import on_disk
-from mbjax.tasks import pose3d, pretrain
+from mbjax.tasks import initial_sizes, pose3d, pretrain
 from mbjax.training import loop
 from mbjax.training.run_log import read_metrics
 from mbjax.training.workdir import claim_workdir
@@ -70,6 +72,7 @@ def run(
         if corpora.real:
             raise ValueError(f"{suite_name} starts from a pretrained encoder: give --init")
         init = "tiny"
+    check_labels({name: suite.arms[name] for name in arms or suite.arms}, corpora)
     workdir = on_disk(workdir, "work folder")
     rows = []
     for name in arms or suite.arms:
@@ -79,6 +82,9 @@ def run(
         steps = (finetune_budget or max(EPOCHS, budget // 4)) if suite.pretrains else budget
         for seed in range(seeds):
             config = training_config(suite_name, arm, corpora)
+            if suite.needs_init:  # what starts from scratch has the sizes of the pretrained one
+                config.init = init
+                initial_sizes.take(config, ())
             config.seed, config.init = seed, init if not arm.variant else ""
             if arm.pretrain is not None:
                 # On real corpora one pretraining does for all seeds: it is what costs.
@@ -93,6 +99,21 @@ def run(
         rows.append(ablation_report.row(name, arm, suite, found, list(before.values())))
         ablation_report.write(workdir, suite_name, suite, rows, corpora, budget, seeds)
     return rows
+
+
+def check_labels(arms: dict, corpora: Corpora) -> None:
+    """ValueError where a class has fewer recordings than an arm says it trains on."""
+    wanted = {name: arm.changes.get("examples_per_class", 0) for name, arm in arms.items()}
+    if not any(wanted.values()):
+        return
+    counts = Counter(Recordings.open(corpora.actions, "train").labels_N)
+    fewest, label = min((count, str(label)) for label, count in counts.items())
+    short = [name for name, labels in wanted.items() if labels > fewest]
+    if short:
+        raise ValueError(
+            f"{corpora.actions} (train) has {fewest} recording(s) of {label}, too few for the "
+            f"arms {', '.join(short)}; choose others by --arms"
+        )
 
 
 def _train(suite, config, folder, say) -> dict:

@@ -36,7 +36,10 @@ class Quantity:
 
 _POSE = (Quantity("mpjpe_mm", "P1 MPJPE"), Quantity("p_mpjpe_mm", "P2 P-MPJPE"))
 _ACTION = (Quantity("top_1", "top-1", "%", 100.0), Quantity("macro_f1", "macro F1", "%", 100.0))
-_MESH = (Quantity("mpve", "MPVE"), Quantity("mpjpe", "MPJPE"), Quantity("pa_mpjpe", "PA-MPJPE"))
+_MESH = (
+    Quantity("own_mpve", "MPVE"), Quantity("own_mpjpe", "MPJPE"),
+    Quantity("own_pa_mpjpe", "PA-MPJPE"),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -143,6 +143,13 @@ def _differences(old, new, where="") -> list[str]:
             for name in names
             for line in _differences(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
         ]
-    if where in _FREE_SETTINGS:
+    if where in _FREE_SETTINGS or (old is None and _is_off(new)):
         return []
     return [] if old == new else [f"{where} was {old!r}, now {new!r}"]
+
+
+def _is_off(value) -> bool:
+    """Whether a setting does nothing: one that an older version's config does not have yet."""
+    if isinstance(value, dict):
+        return all(map(_is_off, value.values()))
+    return not value
