@@ -6,13 +6,20 @@ text that comes with the conversion to BVH: lines of SUBJECT_TRIAL and a descrip
 """
 
 import dataclasses
+import html
 import pathlib
 import re
-from html.parser import HTMLParser
 
-_LINK = re.compile(r"(?:^|[/\\])(\w+_\w+)\.(?:amc|bvh|c3d)$", re.IGNORECASE)
-_LINE = re.compile(r"^\s*(\d+_\d+)(?:\.\w+)?[\s:]+(\S.*?)\s*$")
-_MOST_BYTES = 64 << 20  # the page has 3 MB
+# Patterns that take time in proportion to the text, whatever is in it: pages are other people's.
+_ROW = re.compile(r"<tr\b", re.IGNORECASE)
+_CELL = re.compile(r"<td\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_LINK = re.compile(
+    r"""\bhref ?= ?["']?[^"'\s<>]{0,500}?(\w{1,20}_\w{1,20})\.(?:amc|bvh|c3d)\b""", re.IGNORECASE
+)
+_LINE = re.compile(r"(\d+_\d+)(?:\.\w+)?(?:\s|:)+(.*)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_MOST_BYTES = 16 << 20  # the page has 3 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,64 +32,52 @@ class Trial:
 
 def files(raw: pathlib.Path) -> list[pathlib.Path]:
     """Those below a folder that may be one, by their names, in order."""
-    pages = [path for ending in ("html", "htm", "php") for path in raw.glob(f"**/*.{ending}")]
-    texts = raw.glob("**/*[iI][nN][dD][eE][xX]*.txt")
+    pages = (
+        path
+        for ending in ("[hH][tT][mM][lL]", "[hH][tT][mM]", "[pP][hH][pP]")
+        for path in raw.glob(f"**/*.{ending}")
+    )
+    texts = raw.glob("**/*[iI][nN][dD][eE][xX]*.[tT][xX][tT]")
     return sorted(path for path in (*pages, *texts) if path.is_file())
 
 
 def read(paths: list[pathlib.Path]) -> dict[str, Trial]:
-    """The trials of all of them, by SUBJECT_TRIAL; files that are no index have none."""
+    """The trials of all of them, by SUBJECT_TRIAL; files that are no index have none.
+
+    Where several know a trial, each thing is from the first that says it.
+    """
     found: dict[str, Trial] = {}
     for path in paths:
         if path.stat().st_size > _MOST_BYTES:
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
-        found |= of_text(text) if path.suffix.lower() == ".txt" else of_page(text)
+        for name, trial in (
+            of_text(text) if path.suffix.lower() == ".txt" else of_page(text)
+        ).items():
+            known = found.get(name, Trial(""))
+            found[name] = Trial(known.description or trial.description, known.fps or trial.fps)
     return found
 
 
 def of_text(text: str) -> dict[str, Trial]:
-    matches = (_LINE.match(line) for line in text.splitlines())
-    return {match[1]: Trial(match[2]) for match in matches if match}
+    matches = (_LINE.match(line.strip()) for line in text.splitlines())
+    return {match[1]: Trial(match[2]) for match in matches if match and match[2]}
 
 
 def of_page(text: str) -> dict[str, Trial]:
-    page = _Page()
-    page.feed(text)
-    page.close()
-    return page.trials()
-
-
-class _Page(HTMLParser):
     """Rows of cells and of links; end tags may be missing."""
-
-    def __init__(self):
-        super().__init__()
-        self._rows: list[tuple[list[str], list[str]]] = [([], [])]
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self._rows.append(([], []))
-        elif tag == "td":
-            self._rows[-1][0].append("")
-        elif tag == "a":
-            self._rows[-1][1].append(dict(attrs).get("href") or "")
-
-    def handle_data(self, data):
-        if self._rows[-1][0]:
-            self._rows[-1][0][-1] += data
-
-    def trials(self) -> dict[str, Trial]:
-        found = {}
-        for cells, links in self._rows:
-            names = {match[1] for link in links if (match := _LINK.search(link))}
-            if len(names) != 1:
-                continue
-            cells = [" ".join(cell.split()) for cell in cells]
-            numbers = [place for place, cell in enumerate(cells) if cell.isdigit()]
-            # The trial's number, what it shows, ..., and last the rate.
-            if numbers and numbers[0] + 1 < len(cells):
-                rate = float(cells[numbers[-1]]) if len(numbers) > 1 else 0.0
-                fps = rate if 5 <= rate <= 10_000 else 0.0
-                found[names.pop()] = Trial(cells[numbers[0] + 1], fps)
-        return found
+    found = {}
+    for row in _ROW.split(text):
+        names = {match[1] for match in _LINK.finditer(row)}
+        if len(names) != 1:
+            continue
+        cells = [
+            " ".join(html.unescape(_TAG.sub(" ", cell)).split()) for cell in _CELL.split(row)[1:]
+        ]
+        numbers = [place for place, cell in enumerate(cells) if _NUMBER.fullmatch(cell)]
+        # The trial's number, what it shows, ..., and last the rate.
+        if numbers and numbers[0] + 1 < len(cells):
+            rate = float(cells[numbers[-1]]) if len(numbers) > 1 else 0.0
+            fps = rate if 5 <= rate <= 10_000 else 0.0
+            found[names.pop()] = Trial(cells[numbers[0] + 1], fps)
+    return found

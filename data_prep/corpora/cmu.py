@@ -2,7 +2,6 @@
 
     SUBJECT/SUBJECT.asf, SUBJECT/SUBJECT_TRIAL.amc      as the database has it
     SUBJECT_TRIAL.bvh, in any folders                   as B. Hahne converted it
-
     *.html, or *index*.txt                              the database's index, where it is there
 
 T frames, J = 17 joints. A subject is in one split alone. Of a recording that is there in both forms
@@ -55,10 +54,11 @@ class CmuOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Recording(corpus.SourceFile):
-    """A raw file and what the index says of it."""
+    """A raw file and what the index says of it. indexed: whether there is an index."""
 
     activity: str = ""
     fps: float = 0.0
+    indexed: bool = False
 
 
 class Cmu(corpus.Corpus):
@@ -82,9 +82,10 @@ class Cmu(corpus.Corpus):
                 f"--activities {options.activities} needs the database's index in {raw}: its search"
                 " page, saved as index.html, or the conversion's index text"
             )
-        sources = []
+        sources, of_files = [], set()
         for source in (*amc, *(one for one in bvh if one.path.stem not in there)):
             name, trial = source.path.stem, trials.get(source.path.stem, cmu_index.Trial(""))
+            of_files.add(trial.description)
             if (
                 mocap.matches(name, options.only)
                 and not mocap.matches(name, options.without)
@@ -92,8 +93,12 @@ class Cmu(corpus.Corpus):
             ):
                 split = split_of(name, options)
                 sources.append(
-                    Recording(split, source.name, source.path, trial.description, trial.fps)
+                    Recording(
+                        split, source.name, source.path, trial.description, trial.fps, bool(trials)
+                    )
                 )
+        if of_files and not sources:
+            raise ValueError(_none_chosen(raw, options, sorted(of_files - {""})))
         return sources
 
     @classmethod
@@ -109,6 +114,10 @@ class Cmu(corpus.Corpus):
         report.activity = source.activity
         pose_TxJx3, fps = read_motion(source.path, options, report, source.fps)
         report.read(len(pose_TxJx3), fps)
+        if source.indexed and not source.activity:
+            report.note("recording that the index does not name")
+        if source.indexed and source.path.suffix.lower() == ".amc" and not source.fps:
+            report.note("AMC whose frame rate the index does not say: --fps-in or --at-60")
         pose_TxJx3, jumps = mocap.over_jumps(pose_TxJx3, fps)
         if jumps:
             report.note("single-frame jump of a joint interpolated over", len(jumps))
@@ -117,6 +126,19 @@ class Cmu(corpus.Corpus):
             pose_TxJx3, source.path.stem, options, cover=source.split == "test",
             sound_T=sound_frames(pose_TxJx3, options.fps), report=report,
         )  # fmt: skip
+
+
+def _none_chosen(raw, options, descriptions):
+    chosen = "".join(
+        f" --{name} {value!r}"
+        for name, value in (
+            ("only", options.only), ("without", options.without),
+            ("activities", options.activities),
+        )
+        if value not in ("", "*")
+    )  # fmt: skip
+    named = "; the index says of them, for example: " + ", ".join(descriptions[:8])
+    return f"none of the recordings in {raw} fits{chosen}" + (named if descriptions else "")
 
 
 def shows(description: str, wanted: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -121,6 +122,27 @@ def test_so_does_the_text_of_the_conversion_but_for_the_rate():
     }  # fmt: skip
 
 
+def test_a_text_beside_the_page_takes_nothing_from_it(tmp_path):
+    (tmp_path / "INDEX.HTML").write_text(INDEX_PAGE.replace("<TD>60", "<TD>59.94"))
+    (tmp_path / "index.txt").write_text("19_01 kick\n19_02 cafe\n20_01 salsa\n")
+    trials = cmu_index.read(cmu_index.files(tmp_path))
+    assert trials["19_01"] == cmu_index.Trial("Soccer - kick ball", 59.94)
+    assert trials["20_01"] == cmu_index.Trial("salsa", 0.0) and len(trials) == 5
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["<a " * 400_000, "<tr" * 400_000, "<![foo[", "<td" * 400_000, "href = " * 200_000,
+     "<tr><td>1<td>x<a href=" + "a_" * 400_000, "<tr><td>²<td>walk<a href=7_1.amc>",
+     "7_1 " + " " * 1_000_000 + "x"],
+    ids=range(8),
+)  # fmt: skip
+def test_odd_pages_take_no_time(odd):
+    began = time.monotonic()
+    assert len(cmu_index.of_page(odd)) + len(cmu_index.of_text(odd)) <= 2
+    assert time.monotonic() - began < 10  # what is quadratic takes minutes
+
+
 @pytest.mark.parametrize(
     "wanted, found",
     [("walk", True), ("WALK, run", True), ("run", False), ("stride", True), ("str", False),
@@ -141,6 +163,17 @@ def test_recordings_of_an_activity_at_the_rate_of_the_index(database):
     (database / "index.html").unlink()
     with pytest.raises(ValueError, match="--activities walk needs the database's index in"):
         run(cmu.Cmu, database, activities="walk")
+
+
+def test_what_the_index_does_not_say_is_counted_and_what_fits_nothing_named(database):
+    (database / "index.html").write_text(INDEX_PAGE.replace("x/19_02.amc", "x/19_99.amc"))
+    notes = run(cmu.Cmu, database, frames=20, stride=20).notes
+    assert notes["recording that the index does not name"] == 1
+    assert notes["AMC whose frame rate the index does not say: --fps-in or --at-60"] == 1
+    with pytest.raises(ValueError, match="fits --activities 'swim'; .*: Soccer - kick ball, walk"):
+        run(cmu.Cmu, database, activities="swim")
+    with pytest.raises(ValueError, match="fits --only '99_.' --activities 'soccer'"):
+        run(cmu.Cmu, database, activities="soccer", only="99_*")
 
 
 def test_the_card_counts_clips_of_each_activity(database, tmp_path, capsys):
