@@ -20,10 +20,10 @@ _SEXES = {"f": "female", "m": "male"}
 def recording(path: pathlib.Path, found: Mapping, person: int | None) -> Recording:
     """Of one person, counted from 0, of what a file holds; ValueError, in one line, where that is
     something else, or holds several and person is None."""
-    try:
-        persons = range(len(found["poses"]))
-    except (TypeError, KeyError):
-        raise ValueError(f"{path} is not a sequence of 3DPW (no list of poses)") from None
+    poses = found.get("poses")
+    if not isinstance(poses, (list, tuple, np.ndarray)) or not len(poses):
+        raise ValueError(f"{path} is not a sequence of 3DPW (no list of persons' poses)")
+    persons = range(len(poses))
     if person is None and len(persons) == 1:
         person = 0
     if person not in persons:
@@ -35,12 +35,13 @@ def recording(path: pathlib.Path, found: Mapping, person: int | None) -> Recordi
             for name in ("poses", "betas", "trans", "campose_valid")
         }
         sex = str(found["genders"][person])
+        which = f", person {person}" if len(persons) > 1 else ""
         made = Recording(
-            "3DPW", str(found["sequence"]) + (f", person {person}" if len(persons) > 1 else ""),
+            "3DPW", one_line(found["sequence"], 100) + which,
             _SEXES.get(sex, sex), of["campose_valid"] > 0, of["poses"], of["betas"][:NUM_BETAS],
             of["trans"], np.asarray(found["cam_poses"], np.float64),
         )  # fmt: skip
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else one_line(error, 100)
         raise ValueError(f"{path} is not a sequence of 3DPW ({reason})") from None
     made.check(path)

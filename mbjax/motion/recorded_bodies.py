@@ -19,6 +19,7 @@ from mbjax.motion.body_files import Z_UP
 from mbjax.motion.compare import read_motion, read_world
 from mbjax.pose import metrics, world_metrics
 from mbjax.pose.skeleton import FOURTEEN, INDEX, NUM_JOINTS, limb_lengths, root_relative
+from mbjax.remarks import one_line
 from mbjax.safe_files import numpy_files
 
 FPS = 30.0
@@ -57,19 +58,35 @@ class Recording:
 
     def check(self, path) -> None:
         """ValueError, with the file's name, for arrays not of its frames, or not finite."""
-        frames = len(self.good_N) if self.good_N.ndim == 1 else 0
+        if self.good_N.ndim != 1:
+            raise ValueError(
+                f"{path}: which frames count: shape {self.good_N.shape}; (frames,) was wanted"
+            )
+        frames = len(self.good_N)
         for what, array, wanted in (
             ("poses", self.pose_Nx72, (frames, 72)),
             ("betas", self.betas_S, (NUM_BETAS,)),
             ("trans", self.trans_Nx3, (frames, 3)),
             ("the camera's matrices", self.to_camera_Nx4x4, (frames, 4, 4)),
         ):
-            if array.shape != wanted or not np.isfinite(array).all():
-                raise ValueError(
-                    f"{path}: {what}: shape {array.shape}; finite numbers {wanted} were wanted"
-                )
-        if self.sex not in ("female", "male", "neutral") or not self.good_N.any():
-            raise ValueError(f"{path}: gender {self.sex!r}, {int(self.good_N.sum())} good frames")
+            _check_numbers(path, what, array, wanted)
+        if self.sex not in ("female", "male", "neutral"):
+            sex = one_line(repr(self.sex), 40)
+            raise ValueError(f"{path}: gender {sex}; female, male or neutral was wanted")
+        if not self.good_N.any():
+            raise ValueError(f"{path}: of its {frames} frames none counts")
+
+
+def _check_numbers(path, what, array, wanted):
+    """ValueError for an array that is not of finite numbers in a shape; None: of any length."""
+    fits = array.ndim == len(wanted) and all(
+        size in (None, has) for size, has in zip(wanted, array.shape, strict=True)
+    )
+    if not fits:
+        shape = ", ".join("any" if size is None else str(size) for size in wanted)
+        raise ValueError(f"{path}: {what}: shape {array.shape}; ({shape}) was wanted")
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{path}: {what}: not all of it are finite numbers")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,22 +124,32 @@ def _read_body(path, recording: Recording) -> tuple | None:
     names = ("smpl_poses", "betas", "trans", "frames", "mocap_framerate")
     if path.suffix != ".npz":
         return None
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
     try:
         found = numpy_files.read_npz(path, names)
-        pose, trans, frames = (np.asarray(found[n]) for n in ("smpl_poses", "trans", "frames"))
-        betas, fps = np.asarray(found["betas"])[:NUM_BETAS], float(found["mocap_framerate"])
+        pose, betas, trans, frames, fps = (np.asarray(found[name]) for name in names)
     except (ValueError, OSError, KeyError):
         return None
     pose = smpl.as_axis_angles(pose, f"{path}: smpl_poses")
+    for what, array, wanted in (
+        ("smpl_poses", pose, (None, 72)), ("betas", betas, (None,)), ("trans", trans, (None, 3)),
+        ("mocap_framerate", fps, ()),
+    ):  # fmt: skip
+        _check_numbers(path, what, array, wanted)
+    if len(betas) < NUM_BETAS:
+        raise ValueError(f"{path} has {len(betas)} betas; {NUM_BETAS} are needed")
     if frames.dtype.kind not in "iu" or not frames.shape == pose.shape[:1] == trans.shape[:1]:
         raise ValueError(f"{path}: frames, smpl_poses and trans are not of the same frames")
     if abs(fps - FPS) > 0.5:
         raise ValueError(f"{path} has {fps:g} frames a second, {recording.dataset} {FPS:g}")
+    if (np.diff(frames.astype(np.int64)) <= 0).any():
+        raise ValueError(f"{path}: frames: the same frame twice, or not in order")
     if not frames.size or not 0 <= frames.min() <= frames.max() < len(recording.good_N):
         raise ValueError(f"{path} has other frames than {recording.name}'s {len(recording.good_N)}")
     kept = recording.good_N[frames]
     _all_there(path, recording, int(kept.sum()))
-    return pose[kept], betas, trans[kept]
+    return pose[kept], betas[:NUM_BETAS], trans[kept]
 
 
 def _all_there(path, recording, found):
@@ -142,8 +169,10 @@ def _read_joints(path, recording, world, person):
     if joints.ndim != 3 or joints.shape[1:] != (NUM_JOINTS, 3):
         raise ValueError(f"{path} has shape {joints.shape}; (frames, 17, 3) was wanted")
     if len(joints) == len(recording.good_N):
-        return joints[recording.good_N]
+        joints = joints[recording.good_N]
     _all_there(path, recording, len(joints))
+    if not limb_lengths(joints).mean() > 0:
+        raise ValueError(f"{path}: its bones have no length")
     return joints
 
 

@@ -130,7 +130,47 @@ def test_mistakes_are_one_line(tmp_path, recording, seen, body, capsys):
     assert "camera's matrices: shape (3, 4, 4)" in error(short, *second)
     assert "gender 'x'" in error(sequence(body, seen, genders=["m", "x"]), *second)
     never = sequence(body, seen, campose_valid=[np.zeros(FRAMES)] * 2)
-    assert "0 good frames" in error(never, *second)
+    assert "of its 12 frames none counts" in error(never, *second)
+    for nobody in ([], {0: np.zeros((12, 72))}):
+        odd = sequence(body, seen, poses=nobody)
+        assert "no list of persons' poses" in error(odd, *second)
+    flat = sequence(body, seen, campose_valid=[np.ones((FRAMES, 1))] * 2)
+    assert "which frames count: shape (12, 1)" in error(flat, *second)
+    lost = sequence(body, seen, poses=[np.full((FRAMES, 72), np.nan)] * 2)
+    assert "poses: not all of it are finite numbers" in error(lost, *second)
+    huge = sequence(body, seen, betas=[[10**400] * 10] * 2)
+    assert "is not a sequence of 3DPW" in error(huge, *second)
+    steering = sequence(body, seen, sequence="walk\n\x1b[2J", cam_poses=np.zeros((3, 4, 4)))
+    assert "\x1b" not in error(steering, *second)
     assert "is not a sequence of 3DPW" in error({"cam_poses": 1, "poses": 3}, *second)
     ragged = sequence(body, seen, poses=["a", [[1, 2], [3]]])
     assert "is not a sequence of 3DPW" in error(ragged, *second)
+
+
+def test_a_smpl_npz_that_is_none_is_one_line(tmp_path, recording, seen, body, capsys):
+    with np.load(amass(tmp_path, seen, body)) as file:
+        whole = dict(file)
+
+    def error(**changes):
+        np.savez(tmp_path / "odd.npz", **{**whole, **changes})
+        words = [str(tmp_path / "odd.npz"), str(recording), "--body", BODY]
+        assert main(["compare", *words, "--reference-person", "1"]) == 1
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 1 and "odd.npz" in said, said
+        return said
+
+    assert "mocap_framerate: shape (2,)" in error(mocap_framerate=np.float64([30, 30]))
+    assert "betas: shape ()" in error(betas=np.float64(1))
+    assert "betas: shape (12, 10)" in error(betas=np.zeros((12, 10)))
+    assert "has 5 betas" in error(betas=np.zeros(5))
+    assert "betas: not all of it" in error(betas=np.array(["a"] * 10))
+    assert "trans: not all of it" in error(trans=whole["trans"] * np.nan)
+    assert "trans: shape" in error(trans=whole["trans"][:, :2])
+    assert "the same frame twice" in error(frames=whole["frames"] * 0)
+    missing = [str(tmp_path / "none.npz"), str(recording), "--body", BODY]
+    assert main(["compare", *missing, "--reference-person", "1"]) == 1
+    assert "no such file" in capsys.readouterr().err
+    np.save(tmp_path / "X3D.npy", np.zeros((FRAMES, 17, 3)))
+    words = [str(tmp_path / "X3D.npy"), str(recording), "--body", BODY]
+    assert main(["compare", *words, "--reference-person", "1"]) == 1
+    assert "X3D.npy: its bones have no length" in capsys.readouterr().err
