@@ -58,7 +58,7 @@ _EXAMPLES = {
     ),
     "ablate": (
         "ablate pretraining --budget 300",
-        "ablate actions --actions data/gait --budget 80 --seeds 3 --workdir runs/few-labels",
+        "ablate actions --actions data/activities --budget 80 --seeds 3 --workdir runs/few-labels",
     ),
     "report": ("report runs/mb", "report runs/mb runs/lite --out curves.png"),
     "compare": (

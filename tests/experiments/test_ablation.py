@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -8,6 +9,7 @@ from mbjax.cli import main
 from mbjax.experiments import ablation, ablation_suites
 from mbjax.training import loop, session
 from mbjax.training.workdir import claim_workdir
+from tests.recipes import mesh as mesh_recipes
 
 REAL = ablation_suites.Corpora("H", "A", "P", "I")
 PEOPLE = ablation_suites.Corpora(motion="M")
@@ -184,7 +186,10 @@ def test_a_suite_is_run_once_and_reported(trainings, tmp_path, capsys):
     assert "belongs to another config" in capsys.readouterr().err
 
 
-def test_shares_are_printed_in_percent_and_without_the_papers_errors(trainings, tmp_path):
+def test_shares_are_printed_in_percent_and_without_the_papers_errors(
+    trainings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ablation, "check_labels", lambda *_: None)  # of data that are not there
     rows = ablation.run(
         "actions", 40, tmp_path, 2, ("scratch-1", "pretrained-1"),
         corpora=ablation_suites.Corpora(actions="A"),
@@ -238,3 +243,43 @@ def test_mistakes_are_one_line(tmp_path, capsys, words, message):
     assert main(["ablate", *words, "--workdir", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and message in error
+
+
+@pytest.mark.slow
+def test_an_arm_of_meshes_trains_for_real(tmp_path, monkeypatch):
+    def smaller(*arguments):
+        config = training_config(*arguments)
+        config.update(body="synthetic-300", batch_size=8, feed_threads=1)
+        config.model.update(dim_feat=16, dim_rep=16, depth=1, num_heads=2, maxlen=16)
+        config.head.hidden = 16
+        return config
+
+    training_config = ablation.training_config
+    monkeypatch.setattr(ablation, "training_config", smaller)
+    monkeypatch.setattr(ablation.initial_sizes, "take", lambda *_: [])  # `tiny` is larger
+    corpora = ablation_suites.Corpora(meshes=str(mesh_recipes.prepared(tmp_path / "bodies")))
+    (row,) = ablation.run("mesh", 20, tmp_path / "out", arms=("scratch",), corpora=corpora)
+    assert row["own_mpve"] > 0 and row["own_pa_mpjpe"] > 0
+    assert "MPVE, mm" in (tmp_path / "out/table.md").read_text()
+    assert (tmp_path / "out/plot.png").stat().st_size > 5000
+
+
+def test_labels_that_are_not_there_are_told_before_training(trainings, gestures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(gestures, data)
+    for path in data.rglob("*xsub_train*"):
+        path.rename(path.with_name(path.name.replace("xsub_train", "train")))
+    for path in (*data.rglob("dataset_info.json"), *data.rglob("card.json")):
+        path.write_text(path.read_text().replace("xsub_train", "train"))
+    corpora = ablation_suites.Corpora(actions=str(data))
+    with pytest.raises(ValueError, match=r"recording\(s\) of .*, too few for the arms .*-20; ch"):
+        ablation.run("actions", 40, tmp_path / "out", corpora=corpora)
+    assert not trainings and not (tmp_path / "out").exists()
+    ablation.run("actions", 40, tmp_path / "out", arms=("scratch-1",), corpora=corpora)
+    assert [name for name, *_ in trainings] == ["scratch-1-seed0"]
+
+
+def test_the_checkpoint_is_looked_for_before_anything_trains(trainings, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match="nowhere"):
+        ablation.run("finetune", 40, tmp_path / "out", init=str(tmp_path / "nowhere"))
+    assert not trainings
