@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from mbjax import configuration
 from mbjax.training import loop
 from mbjax.training.workdir import CONFIG, DATA, claim_workdir
 from tests.recipes.processes import small_config, small_task
@@ -34,6 +35,19 @@ def test_a_config_that_is_lost_is_that_of_the_checkpoints(run, left):
         claim_workdir(run, other)
     claim_workdir(run, small_config(4))
     assert json.loads((run / CONFIG).read_text())["seed"] == 0 or left is None
+
+
+def test_a_setting_that_does_nothing_does_not_part_a_run_from_an_older_one(tmp_path):
+    config = configuration.load("configs/pretrain.py:tiny", [])
+    claim_workdir(tmp_path / "run", config)
+    older = json.loads((tmp_path / "run" / CONFIG).read_text())
+    del older["mistakes"], older["augment"]["part_std"], older["evaluation"]["mistakes"]
+    (tmp_path / "run" / CONFIG).write_text(json.dumps(older))
+    claim_workdir(tmp_path / "run", config)
+    (tmp_path / "run" / CONFIG).write_text(json.dumps(older))
+    config.mistakes.swap_sides = 0.1
+    with pytest.raises(ValueError, match="another config: mistakes"):
+        claim_workdir(tmp_path / "run", config)
 
 
 def index(**shards):
