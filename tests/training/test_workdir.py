@@ -40,11 +40,11 @@ def test_a_config_that_is_lost_is_that_of_the_checkpoints(run, left):
 def test_a_setting_that_does_nothing_does_not_part_a_run_from_an_older_one(tmp_path):
     config = configuration.load("configs/pretrain.py:tiny", [])
     claim_workdir(tmp_path / "run", config)
+    (tmp_path / "run" / "checkpoints" / "2").mkdir(parents=True)
     older = json.loads((tmp_path / "run" / CONFIG).read_text())
     del older["mistakes"], older["augment"]["part_std"], older["evaluation"]["mistakes"]
     (tmp_path / "run" / CONFIG).write_text(json.dumps(older))
     claim_workdir(tmp_path / "run", config)
-    (tmp_path / "run" / CONFIG).write_text(json.dumps(older))
     config.mistakes.swap_sides = 0.1
     with pytest.raises(ValueError, match="another config: mistakes"):
         claim_workdir(tmp_path / "run", config)
