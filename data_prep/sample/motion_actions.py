@@ -16,7 +16,6 @@ T frames, J = 17 joints, K = 17 keypoints of COCO.
 
 import argparse
 import csv
-import io
 import pathlib
 import re
 import sys
@@ -51,13 +50,13 @@ def recordings(raw: pathlib.Path, options: joints.JointsOptions) -> dict[str, di
         where = source.name
         try:
             for name, array in joints.recordings(source).items():
-                where = f"{source.name}: {name}"
-                _check_class(class_of(name))
+                where, activity = f"{source.name}: {name}", class_of(name)
+                _check_class(activity)
                 pose_TxJx3 = joints.in_metres(array, options)
                 pose_TxJx3, _ = mocap.over_jumps(pose_TxJx3, options.fps_in)
                 pose_TxJx3 = resample(pose_TxJx3, options.fps_in, _FPS)
-                if class_of(name) and starts(pose_TxJx3):
-                    found[class_of(name)][f"{source.name}/{name}"] = pose_TxJx3
+                if activity and starts(pose_TxJx3):
+                    found[activity][f"{source.name}/{name}"] = pose_TxJx3
         except ValueError as error:
             raise ValueError(f"{one_line(where, 200)}: {error}") from None
     return found
@@ -131,12 +130,12 @@ def make(
 
 def _write(chosen, out, train_takes, test_takes, seed) -> Counter:
     """How many takes each split has."""
+    takes = {"train": train_takes, "test": test_takes}
     rows = []
     for name, poses in chosen.items():
         for part, names in split(poses).items():
-            takes = {"train": train_takes, "test": test_takes}[part]
             own = {one: poses[one] for one in names}
-            for take, (recording, start) in enumerate(stretches(own, takes)):
+            for take, (recording, start) in enumerate(stretches(own, takes[part])):
                 file = f"{name}/{part}_{take:03d}.npy"
                 rng = generator("motion_actions", seed, file)
                 bones_J = 1 + 0.05 * rng.standard_normal(len(JOINTS))
@@ -145,10 +144,9 @@ def _write(chosen, out, train_takes, test_takes, seed) -> Counter:
                 (out / name).mkdir(exist_ok=True)
                 np.save(out / file, pixels_TxKx3.astype(np.float32))
                 rows.append([file, name, part, "coco17", WIDTH, HEIGHT, _FPS])
-    table = io.StringIO()
     header = ["file", "label", "split", "layout", "width", "height", "fps"]
-    csv.writer(table).writerows([header, *rows])
-    (out / "labels.csv").write_text(table.getvalue(), encoding="utf-8")
+    with (out / "labels.csv").open("w", newline="", encoding="utf-8") as table:
+        csv.writer(table).writerows([header, *rows])
     return Counter(row[2] for row in rows)
 
 

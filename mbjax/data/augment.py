@@ -75,12 +75,10 @@ def view(motion_TxJx3, yaw, pitch, roll=0.0):
 
 # Bones that are long or short together: hips, legs, trunk, head, shoulders, arms.
 _PARTS = (
-    ("rhip", "lhip"), ("rknee", "rankle", "lknee", "lankle"), ("belly", "neck"), ("nose", "head"),
-    ("lshoulder", "rshoulder"), ("lelbow", "lwrist", "relbow", "rwrist"),
+    ("rhip", "lhip"), sum(skeleton.LEGS, ()), ("belly", "neck"), ("nose", "head"),
+    ("lshoulder", "rshoulder"), sum(skeleton.ARMS, ()),
 )  # fmt: skip
-_PART_OF_J = np.array(
-    [next((n for n, part in enumerate(_PARTS) if name in part), 0) for name in skeleton.JOINTS]
-)
+_PART_OF_J = skeleton.joints_of(_PARTS).argmax(axis=0)  # the root, which has no bone, in the first
 
 
 def random_bones(
@@ -111,11 +109,8 @@ def _from_bones(bones_TxJx3, motion_TxJx3):
     return jnp.einsum("jk,tkc->tjc", _CHAIN_JxJ, bones_TxJx3, precision="highest")
 
 
-# The bones of each limb, by the joints that they end at: arms, then legs.
-_ARMS = (("lelbow", "lwrist"), ("relbow", "rwrist"))
-_LEGS = (("lknee", "lankle"), ("rknee", "rankle"))
-_OF_LIMB_NxJ = np.array([[name in limb for name in skeleton.JOINTS] for limb in (*_ARMS, *_LEGS)])
-_OF_ARMS_J = _OF_LIMB_NxJ[: len(_ARMS)].any(axis=0)
+_OF_LIMB_NxJ = skeleton.joints_of((*skeleton.ARMS, *skeleton.LEGS))
+_OF_ARMS_J = skeleton.joints_of(skeleton.ARMS).any(axis=0)
 
 
 def random_limb_swaps(keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float) -> jax.Array:

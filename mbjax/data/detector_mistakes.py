@@ -5,19 +5,26 @@ has none of these. Runs inside the training step, on the device. Shapes in names
 J joints. One key per row, so what a row gets depends on that row alone.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbjax.data.plan import folded
 from mbjax.pose import skeleton
 
-# What can be hidden or exchanged at once: left arm, right arm, left leg, right leg. A shoulder and
-# a hip, which a detector places by the trunk, stay.
-LIMBS = (("lelbow", "lwrist"), ("relbow", "rwrist"), ("lknee", "lankle"), ("rknee", "rankle"))
-_OF_LIMB_NxJ = np.array([[name in limb for name in skeleton.JOINTS] for limb in LIMBS])
-# Arms with their shoulders, legs with their hips.
-_PAIRS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
-_OF_PAIR_NxJ = np.array([[name[1:] in pair for name in skeleton.JOINTS] for pair in _PAIRS])
+# What can be hidden at once: left arm, right arm, left leg, right leg. A shoulder and a hip, which
+# a detector places by the trunk, stay.
+LIMBS = (*skeleton.ARMS, *skeleton.LEGS)
+_OF_LIMB_NxJ = skeleton.joints_of(LIMBS)
+# What is exchanged: both arms with their shoulders, both legs with their hips.
+_OF_PAIR_NxJ = skeleton.joints_of(
+    [side + name for side in "lr" for name in pair]
+    for pair in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+)
+_WHOLE_1xJ = np.ones((1, skeleton.NUM_JOINTS), bool)
+_KEY = 4  # of a row's mask key: what mistakes draw is apart from what masks draw
 
 
 def spans(key: jax.Array, count: int, frames: int, share) -> jax.Array:
@@ -30,42 +37,40 @@ def spans(key: jax.Array, count: int, frames: int, share) -> jax.Array:
     return has_Nx1 & (frame_T >= first_Nx1) & (frame_T < first_Nx1 + length_Nx1)
 
 
-def hide_spans(keys_B: jax.Array, x_BxTxJx3: jax.Array, share) -> jax.Array:
-    """Nobody is, with probability `share`, seen for a span of frames: x, y, confidence are 0."""
+def _for_a_while(
+    keys_B: jax.Array, x_BxTxJx3: jax.Array, share, groups_NxJ: np.ndarray, change: Callable
+) -> jax.Array:
+    """Each group of joints is, with probability `share`, changed for a span of frames."""
 
     def one_clip(key, x_TxJx3):
-        hidden_T = spans(key, 1, len(x_TxJx3), share)[0]
-        return jnp.where(hidden_T[:, None, None], 0.0, x_TxJx3)
+        span_NxT = spans(key, len(groups_NxJ), len(x_TxJx3), share)
+        changed_TxJ = (span_NxT[:, :, None] & groups_NxJ[:, None]).any(axis=0)
+        return jnp.where(changed_TxJ[..., None], change(x_TxJx3), x_TxJx3)
 
     return jax.vmap(one_clip)(keys_B, x_BxTxJx3)
+
+
+def hide_spans(keys_B: jax.Array, x_BxTxJx3: jax.Array, share) -> jax.Array:
+    """Nobody is, with probability `share`, seen for a span of frames: x, y, confidence are 0."""
+    return _for_a_while(keys_B, x_BxTxJx3, share, _WHOLE_1xJ, jnp.zeros_like)
 
 
 def hide_limbs(keys_B: jax.Array, x_BxTxJx3: jax.Array, share) -> jax.Array:
     """Each arm and leg is, with probability `share`, not seen for a span of frames."""
-
-    def one_clip(key, x_TxJx3):
-        hidden_NxT = spans(key, len(LIMBS), len(x_TxJx3), share)
-        hidden_TxJ = (hidden_NxT[:, :, None] & _OF_LIMB_NxJ[:, None]).any(axis=0)
-        return jnp.where(hidden_TxJ[..., None], 0.0, x_TxJx3)
-
-    return jax.vmap(one_clip)(keys_B, x_BxTxJx3)
+    return _for_a_while(keys_B, x_BxTxJx3, share, _OF_LIMB_NxJ, jnp.zeros_like)
 
 
 def swap_sides(keys_B: jax.Array, x_BxTxJx3: jax.Array, share) -> jax.Array:
     """The arms, and the legs, have with probability `share` left for right for a span of frames."""
-
-    def one_clip(key, x_TxJx3):
-        swapped_NxT = spans(key, len(_PAIRS), len(x_TxJx3), share)
-        swapped_TxJ = (swapped_NxT[:, :, None] & _OF_PAIR_NxJ[:, None]).any(axis=0)
-        return jnp.where(swapped_TxJ[..., None], x_TxJx3[:, skeleton.MIRROR], x_TxJx3)
-
-    return jax.vmap(one_clip)(keys_B, x_BxTxJx3)
+    return _for_a_while(
+        keys_B, x_BxTxJx3, share, _OF_PAIR_NxJ, lambda x_TxJx3: x_TxJx3[:, skeleton.MIRROR]
+    )
 
 
-def add(keys_B: jax.Array, x_BxTxJx3: jax.Array, shares, ramp=1.0) -> jax.Array:
+def add(mask_keys_B: jax.Array, x_BxTxJx3: jax.Array, shares, ramp=1.0) -> jax.Array:
     """Swaps, then limbs, then spans, as far as their share in the config's `mistakes` is not 0."""
+    keys_B = folded(mask_keys_B, _KEY)
     for number, change in enumerate((swap_sides, hide_limbs, hide_spans)):
         if share := shares[change.__name__]:
-            own_B = jax.vmap(lambda key, number=number: jax.random.fold_in(key, number))(keys_B)
-            x_BxTxJx3 = change(own_B, x_BxTxJx3, ramp * share)
+            x_BxTxJx3 = change(folded(keys_B, number), x_BxTxJx3, ramp * share)
     return x_BxTxJx3

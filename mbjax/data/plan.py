@@ -236,3 +236,8 @@ def row_generator(seed: int, step: int) -> np.random.Generator:
 def row_keys(key: jax.Array, first_row: int, rows: int) -> jax.Array:
     """One key per row of the global batch, (rows,): a function of the key and the row's number."""
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(first_row + jnp.arange(rows))
+
+
+def folded(keys_B: jax.Array, number: int) -> jax.Array:
+    """Rows' keys for one more thing to draw, told apart by a number."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys_B, number)

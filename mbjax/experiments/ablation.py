@@ -80,11 +80,12 @@ def run(
         found: list[dict] = []
         before: dict[str, float] = {}  # error of each pretraining, by checkpoint
         steps = (finetune_budget or max(EPOCHS, budget // 4)) if suite.pretrains else budget
+        of_arm = training_config(suite_name, arm, corpora)
+        if suite.needs_init:  # what starts from scratch has the sizes of the pretrained one
+            of_arm.init = init
+            initial_sizes.take(of_arm, ())
         for seed in range(seeds):
-            config = training_config(suite_name, arm, corpora)
-            if suite.needs_init:  # what starts from scratch has the sizes of the pretrained one
-                config.init = init
-                initial_sizes.take(config, ())
+            config = of_arm.copy_and_resolve_references()
             config.seed, config.init = seed, init if not arm.variant else ""
             if arm.pretrain is not None:
                 # On real corpora one pretraining does for all seeds: it is what costs.

@@ -21,7 +21,9 @@ def recording(path: pathlib.Path, found: Mapping, person: int | None) -> Recordi
     """Of one person, counted from 0, of what a file holds; ValueError, in one line, where that is
     something else, or holds several and person is None."""
     poses = found.get("poses")
-    if not isinstance(poses, (list, tuple, np.ndarray)) or not len(poses):
+    if isinstance(poses, np.ndarray):
+        poses = list(np.atleast_1d(poses))
+    if not isinstance(poses, (list, tuple)) or not poses:
         raise ValueError(f"{path} is not a sequence of 3DPW (no list of persons' poses)")
     persons = range(len(poses))
     if person is None and len(persons) == 1:

@@ -31,6 +31,16 @@ RIGHT = tuple(INDEX["r" + JOINTS[i][1:]] for i in LEFT)
 MIRROR = np.arange(NUM_JOINTS)
 MIRROR[list(LEFT)], MIRROR[list(RIGHT)] = RIGHT, LEFT
 
+# What moves from shoulders and hips on, by the joints that bones end at.
+ARMS = (("lelbow", "lwrist"), ("relbow", "rwrist"))
+LEGS = (("lknee", "lankle"), ("rknee", "rankle"))
+
+
+def joints_of(groups) -> np.ndarray:
+    """(N, J) bool: which joints each of N groups of names has."""
+    return np.array([[name in group for name in JOINTS] for group in groups])
+
+
 # The 14 that 3DPW is compared on: no root, belly, nose; H36M's head stands for the head's top.
 FOURTEEN = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
 

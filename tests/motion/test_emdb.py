@@ -1,7 +1,6 @@
 """A recording of the layout that EMDB publishes, and errors worked out frame by frame."""
 
 import json
-import pickle
 import shutil
 
 import numpy as np
@@ -21,18 +20,8 @@ from tests.recipes.recordings import (
     changed,
     in_the_camera,
     in_the_world,
-    walking,
+    written,
 )
-
-
-@pytest.fixture(scope="module")
-def body():
-    return smpl.load(BODY)
-
-
-@pytest.fixture(scope="module")
-def seen():
-    return walking()
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +46,7 @@ def recording(tmp_path, seen, world_of):
         "kp2d": np.zeros((FRAMES, 24, 2)),
         "bboxes": {"bboxes": np.zeros((FRAMES, 4)), "invalid_idxs": np.array(BAD)},
     }  # fmt: skip
-    return write(tmp_path / "P9_99_made_up_data.pkl", found)
-
-
-def write(path, found):
-    path.write_bytes(pickle.dumps(found))
-    return path
+    return written(tmp_path / "P9_99_made_up_data.pkl", found)
 
 
 def compared(capsys, *words):
@@ -182,9 +166,9 @@ def test_mistakes_are_one_line(tmp_path, recording, seen, body, capsys):
     np.savez(tmp_path / "motion.npz", world_joints=np.ones((12, 17, 3)))
     assert "of joints take its X3D.npy" in error(tmp_path / "motion.npz", recording)
     assert "no such file" in error(path, tmp_path / "none.pkl")
-    other = write(tmp_path / "other.pkl", {"a": 1})
+    other = written(tmp_path / "other.pkl", {"a": 1})
     assert "neither a *_data.pkl of EMDB nor" in error(path, other)
-    write(other, {"smpl": {}})
+    written(other, {"smpl": {}})
     assert "is not a *_data.pkl of EMDB (no 'camera')" in error(path, other)
     assert "has one person" in error(path, recording, "--reference-person", 0)
 
@@ -192,7 +176,7 @@ def test_mistakes_are_one_line(tmp_path, recording, seen, body, capsys):
         def __reduce__(self):
             return print, ("ran",)
 
-    assert "is not a recording of EMDB or 3DPW" in error(path, write(other, Harmful()))
+    assert "is not a recording of EMDB or 3DPW" in error(path, written(other, Harmful()))
     nowhere = tmp_path / "nowhere"
     assert f"{nowhere / 'SMPL_FEMALE.pkl'}: no such file" in error(path, recording, bodies=nowhere)
     (tmp_path / "bodies").mkdir()

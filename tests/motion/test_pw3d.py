@@ -1,12 +1,10 @@
 """A sequence of the layout that 3DPW publishes, and errors worked out frame by frame."""
 
 import json
-import pickle
 
 import numpy as np
 import pytest
 
-from mbjax.body import smpl
 from mbjax.cli import main
 from mbjax.pose.skeleton import FOURTEEN
 from tests.recipes.recordings import (
@@ -18,18 +16,8 @@ from tests.recipes.recordings import (
     changed,
     in_the_camera,
     in_the_world,
-    walking,
+    written,
 )
-
-
-@pytest.fixture(scope="module")
-def body():
-    return smpl.load(BODY)
-
-
-@pytest.fixture(scope="module")
-def seen():
-    return walking()
 
 
 def sequence(body, seen, **changes):
@@ -51,11 +39,6 @@ def sequence(body, seen, **changes):
         "campose_valid": [np.ones(FRAMES, bool), good.astype(np.int64)],
         **changes,
     }  # fmt: skip
-
-
-def written(path, content):
-    path.write_bytes(pickle.dumps(content, protocol=2))
-    return path
 
 
 @pytest.fixture
@@ -134,6 +117,8 @@ def test_mistakes_are_one_line(tmp_path, recording, seen, body, capsys):
     for nobody in ([], {0: np.zeros((12, 72))}):
         odd = sequence(body, seen, poses=nobody)
         assert "no list of persons' poses" in error(odd, *second)
+    number = sequence(body, seen, poses=np.array(3.0))
+    assert "holds persons 0" in error(number, *second)
     flat = sequence(body, seen, campose_valid=[np.ones((FRAMES, 1))] * 2)
     assert "which frames count: shape (12, 1)" in error(flat, *second)
     lost = sequence(body, seen, poses=[np.full((FRAMES, 72), np.nan)] * 2)

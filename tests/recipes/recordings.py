@@ -1,5 +1,7 @@
 """A body that walks before a moving camera: of such are the tests' recordings of EMDB and 3DPW."""
 
+import pickle
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -31,6 +33,11 @@ def in_the_world(body, seen):
     rest = body.body(np.zeros(72), seen.betas_S)[1][0]
     trans = turns.inv().apply(rest + seen.trans_Tx3 - to_camera[:, :3, 3]) - rest
     return to_camera, roots, trans
+
+
+def written(path, content):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    return path
 
 
 def amass(tmp_path, motion, body, fps=30.0):

@@ -112,8 +112,8 @@ class Evaluation:
 
         inputs = [clean, masked(noisy)]
         if self._mistakes:
-            keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys_Bx2[:, 1])
-            inputs.append(masked(detector_mistakes.add(keys_B, noisy, self._mistakes)))
+            mistaken = detector_mistakes.add(keys_Bx2[:, 1], noisy, self._mistakes)
+            inputs.append(masked(mistaken))
 
         def lift(x):
             x = x[..., : config.model.dim_in]

@@ -12,7 +12,7 @@ import numpy as np
 
 from mbjax.data import augment, detector_mistakes, detector_noise
 from mbjax.data.feed import ClipLoader
-from mbjax.data.plan import Source
+from mbjax.data.plan import Source, folded
 from mbjax.data.records import RecordReader
 from mbjax.models.dstformer import DSTformer, DSTformerConfig
 from mbjax.pose import losses, skeleton
@@ -99,8 +99,7 @@ def _corrupted(config, source, noise, keys_Bx2, clean_BxTxJx3, ramp):
         # What was not seen stays unseen: noise moves joints, it does not find them.
         x = jnp.where(x[..., 2:] > 0, x + ramp * (noisy - x), 0.0)
     if mistakes := config.get("mistakes"):  # configs of older runs have none
-        keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys_Bx2[:, 1])
-        x = detector_mistakes.add(keys_B, x, mistakes, ramp)
+        x = detector_mistakes.add(keys_Bx2[:, 1], x, mistakes, ramp)
     if config.mask_joints or config.mask_frames:
         x = detector_noise.add_masks(
             keys_Bx2[:, 1], x, ramp * config.mask_joints, ramp * config.mask_frames
@@ -138,7 +137,7 @@ def augmented(options, keys_Bx4, pose_BxTxJx3):
     if options.mirror:
         pose_BxTxJx3 = augment.random_mirror(keys_Bx4[:, 0], pose_BxTxJx3)
     if options.get("limb_swap"):
-        keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys_Bx4[:, 1])
+        keys_B = folded(keys_Bx4[:, 1], 2)
         pose_BxTxJx3 = augment.random_limb_swaps(keys_B, pose_BxTxJx3, options.limb_swap)
     if options.bone_std or options.get("part_std"):
         pose_BxTxJx3 = augment.random_bones(
@@ -159,8 +158,7 @@ def _seen(options, keys_B, pose_BxTxJx3):
     """(B, T, J, 2): the 2D of clips, from afar unless the config says how far."""
     if not options.get("far"):
         return pose_BxTxJx3[..., :2]
-    keys_B = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys_B)
-    return augment.random_perspective(keys_B, pose_BxTxJx3, options.near, options.far)
+    return augment.random_perspective(folded(keys_B, 1), pose_BxTxJx3, options.near, options.far)
 
 
 def loss_2d(config, source, noise, model, batch, keys_B, progress):
