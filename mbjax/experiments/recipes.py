@@ -56,7 +56,7 @@ def run(
     """
     unknown = [arm for arm in arms if arm not in RECIPES]
     if unknown:
-        raise ValueError(f"there is no arm {unknown[0]!r}; there are: {', '.join(RECIPES)}")
+        raise ValueError(f"there is no arm {unknown[0]!r}; there are: {'; '.join(RECIPES)}")
     if budget < EPOCHS or seeds < 1:
         raise ValueError(f"budget {budget}, seeds {seeds}: at least {EPOCHS} steps and one seed")
     workdir = on_disk(workdir, "work folder")
