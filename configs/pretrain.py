@@ -105,14 +105,16 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
 
     # Changes of 3D clips before they are projected. bone_std, part_std: of the logarithms of the
     # lengths of bones, and of parts as a whole (hips, legs, trunk, head, shoulders, arms).
-    # limb_swap: the share of arms and legs that move as those of another clip. yaw, pitch: half
-    # ranges in degrees; near, far: of the camera, in metres.
+    # limb_swap: the share of arms and legs that move as those of another clip; limb_mix: of these,
+    # the share that moves between both. yaw, pitch: half ranges in degrees; near, far: of the
+    # camera, in metres.
     config.augment = ConfigDict(
         {
             "mirror": True,
             "bone_std": 0.0,
             "part_std": 0.0,
             "limb_swap": 0.0,
+            "limb_mix": 0.0,
             "yaw": 0.0,
             "pitch": 0.0,
             "scale_low": 0.0,

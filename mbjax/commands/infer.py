@@ -94,6 +94,11 @@ def add(command) -> None:
         help="windows, gaps and root as the release's script has them, for exact comparison",
     )
     sub.add_argument(
+        "--keep-proportions",
+        action="store_true",
+        help="lift people of another build than those the checkpoint learnt from as they are",
+    )
+    sub.add_argument(
         "--body", default="", metavar="SMPL",
         help="SMPL's folder, or 'synthetic': of a mesh net ($MBJAX_SMPL), or fitted to the lifted "
         "joints, as smpl.npz in AMASS's layout and body.glb",
@@ -171,6 +176,7 @@ def _infer_into_folder(args, found):
         model, keypoints, person=args.person, fps=fps, height=args.height, pixel=args.pixel,
         intrinsics=intrinsics, image_size=args.image_size, frame_step=args.frame_step,
         window=args.window, reference_compat=args.reference_compat,
+        keep_proportions=args.keep_proportions,
     )  # fmt: skip
     in_world = world.of_motion(motion, args.smooth, not args.no_foot_lock)
     infer_body.check_obj(args.obj, in_world.persons)

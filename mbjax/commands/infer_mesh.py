@@ -19,7 +19,9 @@ def run(args, keypoints, fps, model, found: dict) -> int:
 
     found: gets what --json prints. ValueError for options that only a lifting net has.
     """
-    for name in ("height", "intrinsics", "focal", "reference_compat", "video"):
+    for name in (
+        "height", "intrinsics", "focal", "reference_compat", "keep_proportions", "video",
+    ):  # fmt: skip
         if getattr(args, name):
             raise ValueError(f"--{name.replace('_', '-')} is for lifting nets; this is a mesh net")
     if args.frame_step is not None:

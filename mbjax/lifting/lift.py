@@ -5,6 +5,7 @@ J joints (17).
 """
 
 import dataclasses
+import functools
 import os
 
 import numpy as np
@@ -19,6 +20,7 @@ from mbjax.models.trained_on import trained_on
 from mbjax.motion.motion import Motion, stature
 from mbjax.motion.one_skeleton import of_steady_size
 from mbjax.motion.world import ASSUMED_HEIGHT, DEFAULT_FPS
+from mbjax.pose import proportions
 
 
 def lift(
@@ -36,6 +38,7 @@ def lift(
     window: int | None = None,
     root_relative: bool | None = None,
     reference_compat: bool = False,
+    keep_proportions: bool = False,
     batch_size: int = 8,
 ) -> Motion:
     """3D motion of every person in `source`, at every frame between their first and last.
@@ -60,6 +63,10 @@ def lift(
     out, windows do not overlap and the last is shorter, all are normalised by the square round the
     person's whole track, the first root of each has depth 0, and root_relative is False unless
     given.
+    keep_proportions: whether people are lifted as they are whose trunk beside their legs is over a
+    fifth longer or shorter than that of those the model learnt from. Else, where the checkpoint
+    records what that is, they are lifted as if of that build and get theirs back
+    (mbjax/pose/proportions.py); not with reference_compat.
     batch_size: windows computed at once.
 
     Missed frames and joints are interpolated in time, with confidence 0. Predictions are means of
@@ -94,9 +101,12 @@ def lift(
         root_relative = bool(root_relative)
         poses = [predict.as_reference(model, x, windowing, root_relative) for x in inputs]
     else:
-        poses, root_relative = predict.smooth(
-            model, inputs, windowing, root_relative, own_squares=not pixel
+        lifted = functools.partial(
+            predict.smooth, model, windowing=windowing, own_squares=not pixel
         )
+        poses, root_relative = lifted(inputs, root_relative=root_relative)
+        if trained and trained.trunk_per_leg and not keep_proportions:
+            poses = _as_if_learnt(lifted, clips, poses, root_relative, trained.trunk_per_leg, notes)
     if intrinsics:
         if not height:
             height = ASSUMED_HEIGHT
@@ -115,6 +125,27 @@ def lift(
         tuple(persons), unit, fps, source.layout, source.source, root_relative and not placed,
         placed, tuple(notes), head_height,
     )  # fmt: skip
+
+
+def _as_if_learnt(lifted, clips, poses, root_relative, trunk_per_leg, notes):
+    """Poses, those of people of other proportions than the model learnt lifted again with these."""
+    factors = [
+        proportions.factor(pose_TxJx3, clip.input_TxJx3[..., 2], trunk_per_leg)
+        for clip, pose_TxJx3 in zip(clips, poses, strict=True)
+    ]
+    other = [number for number, factor in enumerate(factors) if factor != 1]
+    if not other:
+        return poses
+    scaled = [proportions.scale_trunk_seen(clips[n].input_TxJx3, 1 / factors[n]) for n in other]
+    again, _ = lifted(scaled, root_relative=root_relative)
+    poses = list(poses)
+    for number, pose_TxJx3 in zip(other, again, strict=True):
+        poses[number] = proportions.scale_trunk(pose_TxJx3, factors[number])
+        notes.append(
+            f"person {clips[number].person}: trunk and head beside the legs {factors[number]:.2f} "
+            "times as long as of the people the model learnt from: lifted as if of theirs"
+        )
+    return poses
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 @dataclasses.dataclass(frozen=True)
 class TrainedOn:
     """frames: of the longest clips, those that the network sees together. fps: their rate, frames a
-    second, None if not known."""
+    second. trunk_per_leg: of the people in them, see `mbjax.pose.proportions`. None: not known."""
 
     frames: int
     fps: float | None = None
+    trunk_per_leg: float | None = None
 
     @classmethod
     def from_meta(cls, network: Mapping) -> "TrainedOn | None":
@@ -19,24 +20,24 @@ class TrainedOn:
         clips = network.get("clips")
         if not isinstance(clips, Mapping):
             return None
-        frames, fps = clips.get("frames"), clips.get("fps")
+        frames = clips.get("frames")
         if type(frames) is not int or frames < 1:
             return None
-        sane = isinstance(fps, int | float) and math.isfinite(fps) and fps > 0
-        return cls(frames, float(fps) if sane else None)
+        return cls(frames, _positive(clips.get("fps")), _positive(clips.get("trunk_per_leg")))
 
     @classmethod
-    def longest(cls, loaders: Iterable) -> "TrainedOn | None":
+    def longest(cls, loaders: Iterable, trunk_per_leg: float | None = None) -> "TrainedOn | None":
         """Of what loads the rows of a run's sources (`frames` and `fps` of each): the longest."""
         clips = [(one.frames, one.fps or 0) for one in loaders if hasattr(one, "frames")]
         if not clips:
             return None
         frames, fps = max(clips)
-        return cls(frames, fps or None)
+        return cls(frames, fps or None, trunk_per_leg)
 
     def meta(self) -> dict:
         """The inverse of `from_meta`, under the key 'clips'."""
-        return {"clips": dataclasses.asdict(self)}
+        known = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return {"clips": {"fps": None, **known}}
 
     def frame_step(self, fps: float | None) -> int:
         """Frames of a video of so many a second between those that are shown together."""
@@ -44,6 +45,11 @@ class TrainedOn:
 
     def __str__(self):
         return f"{self.frames} frames" + (f" at {self.fps:g} a second" if self.fps else "")
+
+
+def _positive(value) -> float | None:
+    sane = isinstance(value, int | float) and math.isfinite(value) and value > 0
+    return float(value) if sane else None
 
 
 def trained_on(model) -> TrainedOn | None:

@@ -40,6 +40,7 @@ RANGES = {
     "augment.bone_std": (0, _INFINITE),
     "augment.part_std": (0, _INFINITE),
     "augment.limb_swap": (0, 1),
+    "augment.limb_mix": (0, 1),
     "augment.yaw": (0, 180),
     "augment.pitch": (0, 180),
     "augment.scale_low": (0, _INFINITE),

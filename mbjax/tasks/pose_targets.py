@@ -6,18 +6,33 @@ Shapes in names: B batch, T frames, J joints.
 from collections.abc import Mapping
 
 import jax.numpy as jnp
+import numpy as np
 
 from mbjax.models.trained_on import TrainedOn
-from mbjax.pose import skeleton
+from mbjax.pose import proportions, skeleton
 from mbjax.training import optimizer
 from mbjax.training.task import TrainSource
 
+_CLIPS_MEASURED = 64  # of each source, for the proportions of its people
+
 
 def described(config, sources: Mapping[str, TrainSource]) -> dict:
-    """`Task.describe` of an encoder: its sizes, and the longest clips that it is trained on."""
-    trained = TrainedOn.longest(source.load for source in sources.values())
+    """`Task.describe` of an encoder: its sizes, and what clips and people it is trained on."""
+    loaders = [source.load for source in sources.values()]
+    trained = TrainedOn.longest(loaders, _trunk_per_leg(loaders))
     own = {"kind": "dstformer", "dstformer": dict(config.model)}
     return own if trained is None else {**own, **trained.meta()}
+
+
+def _trunk_per_leg(loaders):
+    """The mean over some clips of each source of 3D motion, None without one."""
+    of_clips = [
+        proportions.trunk_per_leg(load.reader[number]["pose"])
+        for load in loaders
+        if "pose" in getattr(load, "fields", ())
+        for number in np.unique(np.linspace(0, len(load) - 1, _CLIPS_MEASURED).astype(int))
+    ]
+    return round(float(np.mean(of_clips)), 4) if of_clips else None
 
 
 def clean_input(xy_BxTxJx2):

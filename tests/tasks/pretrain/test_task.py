@@ -232,9 +232,14 @@ def test_evaluation_does_not_depend_on_the_batch_or_the_devices(evaluation_confi
         np.testing.assert_allclose(value, results[1][name], rtol=1e-5)
 
 
-def test_a_checkpoint_knows_the_longest_clips_and_their_rate(tiny_config):
+def test_a_checkpoint_knows_the_longest_clips_their_rate_and_the_people_s_build(tiny_config):
     """All sources have 9 frames; the fastest is every third of records at 30 frames a second."""
-    assert pretrain.make_task(tiny_config).describe["clips"] == {"frames": 9, "fps": 10.0}
+    clips = pretrain.make_task(tiny_config).describe["clips"]
+    # The sample's person: belly, neck, nose and head 216 + 214 + 155 + 79 mm, legs 412 + 423, means
+    # of the first clip; medians over clips are within a few percent.
+    assert clips.pop("trunk_per_leg") == pytest.approx(664 / 835, rel=0.03)
+    assert clips == {"frames": 9, "fps": 10.0}
     tiny_config.model.maxlen = 27
     tiny_config.sources.motion.update(frames=27, frame_step=2)
-    assert pretrain.make_task(tiny_config).describe["clips"] == {"frames": 27, "fps": 30.0}
+    clips = pretrain.make_task(tiny_config).describe["clips"]
+    assert (clips["frames"], clips["fps"]) == (27, 30.0)
