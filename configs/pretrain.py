@@ -105,16 +105,14 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
 
     # Changes of 3D clips before they are projected. bone_std, part_std: of the logarithms of the
     # lengths of bones, and of parts as a whole (hips, legs, trunk, head, shoulders, arms).
-    # limb_swap: the share of arms and legs that move as those of another clip; limb_mix: of these,
-    # the share that moves between both. yaw, pitch: half ranges in degrees; near, far: of the
-    # camera, in metres.
+    # limb_swap: the share of arms and legs that move as those of another clip. yaw, pitch: half
+    # ranges in degrees; near, far: of the camera, in metres.
     config.augment = ConfigDict(
         {
             "mirror": True,
             "bone_std": 0.0,
             "part_std": 0.0,
             "limb_swap": 0.0,
-            "limb_mix": 0.0,
             "yaw": 0.0,
             "pitch": 0.0,
             "scale_low": 0.0,
@@ -147,6 +145,7 @@ def get_config(variant: str = "mb_lite") -> ConfigDict:
             "yaws": (0.0,),
             "pitches": (0.0,),
             "distance": 0.0,  # of the camera, in metres; 0: far away
+            "fill": 0.0,  # of [-1, 1], where training scales clips (augment.scale_high); 0: all
             "mistakes": _mistakes(),  # where any is above 0, error_mistakes_mm is measured too
             "flip": True,  # the mean of the clip's prediction and its mirror image's
             "batch_size": 64,
@@ -257,14 +256,14 @@ def _tiny_people(config):
         {
             **of_both({"steps_per_epoch": 85}, "7fps", frames=9, frame_step=8),
             **of_both(
-                {"steps_per_epoch": 85}, "30fps", frames=27, frame_step=2, from_epoch=12,
+                {"steps_per_epoch": 85}, "30fps", frames=27, frame_step=2, from_epoch=16,
                 batch_size=16,
             ),
         }
     )  # fmt: skip
     config.pass_order = tuple(config.sources)
-    config.augment.update(bone_std=0.08, limb_swap=0.3, pitch=25.0, near=2.5, far=15.0)
+    config.augment.update(bone_std=0.05, limb_swap=0.3, pitch=25.0, near=2.5, far=15.0)
     config.optimizer, config.learning_rate = "muon", 3e-3
-    config.epochs = 24
+    config.epochs = 32
     config.ramp_begin, config.ramp_end = 0.4, 0.6
-    config.evaluation.dir = ""
+    config.evaluation.update(dir="", fill=0.75)  # the middle of what training shows, as lift does

@@ -17,6 +17,7 @@ from mbjax.convert.read import Source
 from mbjax.keypoints import layouts
 from mbjax.lifting import stream
 from mbjax.live import page
+from mbjax.models.trained_on import fill_of
 from mbjax.pose.skeleton import INDEX, LIMBS, NUM_JOINTS
 from mbjax.storage.places import on_disk
 
@@ -72,23 +73,25 @@ def write(
         for name in _NETS:
             (beside / name).write_bytes(nets.joinpath(name).read_bytes())
         (beside / "NOTICE.txt").write_text(_notice(nets.joinpath("NOTICE.txt").read_text("utf-8")))
-        write_scripts(beside, stream.window_of(source.trained_on, config.maxlen))
+        trained = source.trained_on
+        write_scripts(beside, stream.window_of(trained, config.maxlen), fill_of(trained))
         beside.chmod(0o755)  # so that a server of another user can read it
     return difference
 
 
-def write_scripts(folder: pathlib.Path, window: int) -> None:
-    """The project's own part of the folder. window: frames that the network is shown."""
+def write_scripts(folder: pathlib.Path, window: int, fill: float) -> None:
+    """The project's own part of the folder. window: frames that the network is shown. fill: how
+    much of [-1, 1] the person in them fills."""
     scripts = importlib.resources.files("mbjax.live").joinpath("in_browser")
     texts = {name: scripts.joinpath(name).read_text("utf-8") for name in _SCRIPTS}
     texts["drawing.js"] = page.drawing()
     texts["index.html"] = page.page(_FIRST, _TAGS, _POLICY, _CONTROLS)
-    texts["settings.json"] = json.dumps(settings(window))
+    texts["settings.json"] = json.dumps(settings(window, fill))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def settings(window: int) -> dict:
+def settings(window: int, fill: float) -> dict:
     """What the scripts need of the rest of the package."""
     names = layouts.LAYOUTS[_LAYOUT].names
     # A joint is a weighted mean of keypoints: what each keypoint alone gives are the weights.
@@ -96,6 +99,7 @@ def settings(window: int) -> dict:
     weights_JxK = layouts.from_layout(alone_KxKx2, _LAYOUT)[..., 0].T
     return {
         "window": window,
+        "fill": fill,
         "keypoints": list(names),
         "toJoints": [
             [[int(k), float(row_K[k])] for k in np.flatnonzero(row_K)] for row_K in weights_JxK

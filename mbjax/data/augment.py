@@ -113,13 +113,10 @@ _OF_LIMB_NxJ = skeleton.joints_of((*skeleton.ARMS, *skeleton.LEGS))
 _OF_ARMS_J = skeleton.joints_of(skeleton.ARMS).any(axis=0)
 
 
-def random_limb_swaps(
-    keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float, mix: float = 0.0
-) -> jax.Array:
+def random_limb_swaps(keys_B: jax.Array, motion_BxTxJx3: jax.Array, share: float) -> jax.Array:
     """Each arm and leg, with probability `share`, moves as that of its neighbour in the batch.
 
     An arm keeps its place to the shoulders and the trunk, a leg to the hips; lengths are kept.
-    mix: of those that swap, the share that moves between both instead, anywhere on the way.
     """
     bones_BxTxJx3 = motion_BxTxJx3 - motion_BxTxJx3[:, :, _PARENTS]
 
@@ -138,21 +135,10 @@ def random_limb_swaps(
             jnp.linalg.norm(bones, axis=-1, keepdims=True) for bones in (bones_TxJx3, others_TxJx3)
         )
         taken_TxJx3 *= lengths_TxJx1 / jnp.maximum(theirs_TxJx1, 1e-6)
-        if mix:
-            own_J = _share_of_own(key, mix)[:, None]
-            between_TxJx3 = own_J * bones_TxJx3 + (1 - own_J) * taken_TxJx3
-            taken_TxJx3 = _unit(between_TxJx3) * lengths_TxJx1
         changed_TxJx3 = jnp.where(swapped_J[:, None], taken_TxJx3, bones_TxJx3)
         return _from_bones(changed_TxJx3, motion_TxJx3)
 
     return jax.vmap(one_clip)(keys_B, motion_BxTxJx3, bones_BxTxJx3, _neighbours(bones_BxTxJx3))
-
-
-def _share_of_own(key, mix):
-    """(J,) the share of each limb's own way to move, 0 for those that are not mixed."""
-    of_limb_2xNx1 = jax.random.uniform(jax.random.fold_in(key, 1), (2, len(_OF_LIMB_NxJ), 1))
-    mixed_Nx1, own_Nx1 = of_limb_2xNx1[0] < mix, of_limb_2xNx1[1]
-    return (mixed_Nx1 * own_Nx1 * _OF_LIMB_NxJ).sum(axis=0)
 
 
 def _neighbours(clips_BxTxJx3):

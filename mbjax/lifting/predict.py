@@ -13,7 +13,7 @@ from flax import nnx
 from mbjax.lifting import windows
 from mbjax.models.batched import in_batches
 from mbjax.models.flip import averaged
-from mbjax.models.trained_on import TrainedOn
+from mbjax.models.trained_on import TrainedOn, fill_of
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT
 
@@ -35,11 +35,12 @@ _ORDINAL = {2: "nd", 3: "rd"}
 @dataclasses.dataclass(frozen=True)
 class Windowing:
     """window: frames seen together. frame_step: frames of the video between them. batch_size:
-    windows computed at once."""
+    windows computed at once. fill: how much of [-1, 1] the person in a window fills."""
 
     window: int
     frame_step: int = 1
     batch_size: int = 8
+    fill: float = 1.0
 
     @classmethod
     def of(
@@ -60,7 +61,7 @@ class Windowing:
             window = min(trained.frames, maxlen) if trained else maxlen
         if frame_step is None:
             frame_step = trained.frame_step(fps) if trained else 1
-        return cls(int(window), frame_step, batch_size)
+        return cls(int(window), frame_step, batch_size, fill_of(trained))
 
     def describe(self, trained: TrainedOn, fps: float | None) -> str:
         """In one line, for the user."""
@@ -85,11 +86,11 @@ def smooth(
     """Poses (T, J, 3) of every clip, from overlapping windows of one length; and whether they are
     root-relative, found out where it is None.
 
-    own_squares: each window is shown as large as the model is trained on, however far the person
-    goes in the whole clip; its poses come back in the clip's unit.
+    own_squares: each window is shown as large as the model is trained on (`windowing.fill`),
+    however far the person goes in the whole clip; its poses come back in the clip's unit.
     """
     cut, plan = windows.cut_all(inputs, windowing.window, windowing.frame_step)
-    squares = [_square(x_LxJx3) if own_squares else (0.0, 1.0) for x_LxJx3 in cut]
+    squares = [_square(x_LxJx3, windowing.fill) if own_squares else (0.0, 1.0) for x_LxJx3 in cut]
     x_NxLxJx3 = np.stack([_into(x, *own) for x, own in zip(cut, squares, strict=True)])
     pose_NxLxJx3 = _predict(model, x_NxLxJx3, windowing.batch_size)
     if root_relative is None:
@@ -143,10 +144,11 @@ def _predict(model, x_NxLxJx3, batch_size):
     return in_batches(functools.partial(_forward, graphdef, state), x_NxLxJx3, batch_size)
 
 
-def _square(x_LxJx3):
-    """Middle (2,) and scale that make the square round all visible joints of a window [-1, 1]."""
+def _square(x_LxJx3, fill):
+    """Middle (2,) and scale that make the square round all visible joints of a window fill so much
+    of [-1, 1]."""
     centre_2, side = square(x_LxJx3)
-    return (centre_2, 2 / float(side)) if side > 0 else (0.0, 1.0)
+    return (centre_2, 2 * fill / float(side)) if side > 0 else (0.0, 1.0)
 
 
 def _into(x_LxJx3, centre, scale):

@@ -13,7 +13,7 @@ from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.lifting.predict import check_model, root_stays
 from mbjax.lifting.windows import there_and_back
 from mbjax.models.flip import averaged
-from mbjax.models.trained_on import TrainedOn, trained_on
+from mbjax.models.trained_on import TrainedOn, fill_of, trained_on
 from mbjax.motion.filters import OneEuro
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT
@@ -88,6 +88,7 @@ class Stream:
         if not 1 <= hop <= lookahead + 1:
             raise ValueError(f"hop is {hop}; it is 1 to lookahead + 1, {lookahead + 1}")
         self.window, self.lookahead, self.hop = window, lookahead, hop
+        self._fill = fill_of(trained_on(model))
         self.layout = layouts.named(layout)
         self._K = layouts.LAYOUTS[self.layout].count
         self._flip = flip
@@ -181,7 +182,7 @@ class Stream:
         centre_2, side = square(points_NxJx3)
         if side <= 0:
             return
-        scale = 2 / side
+        scale = 2 * self._fill / side
         self._size = self._size or side
         x_NxJx3 = points_NxJx3.copy()
         x_NxJx3[..., :2] = (x_NxJx3[..., :2] - centre_2) * scale

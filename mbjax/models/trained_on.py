@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 @dataclasses.dataclass(frozen=True)
 class TrainedOn:
     """frames: of the longest clips, those that the network sees together. fps: their rate, frames a
-    second. trunk_per_leg: of the people in them, see `mbjax.pose.proportions`. None: not known."""
+    second. trunk_per_leg: of the people in them, see `mbjax.pose.proportions`. fill: how much of
+    [-1, 1] a clip fills, the mean where clips are scaled at random. None: not known."""
 
     frames: int
     fps: float | None = None
     trunk_per_leg: float | None = None
+    fill: float | None = None
 
     @classmethod
     def from_meta(cls, network: Mapping) -> "TrainedOn | None":
@@ -23,16 +25,17 @@ class TrainedOn:
         frames = clips.get("frames")
         if type(frames) is not int or frames < 1:
             return None
-        return cls(frames, _positive(clips.get("fps")), _positive(clips.get("trunk_per_leg")))
+        known = {name: _positive(clips.get(name)) for name in ("fps", "trunk_per_leg", "fill")}
+        return cls(frames, **known)
 
     @classmethod
-    def longest(cls, loaders: Iterable, trunk_per_leg: float | None = None) -> "TrainedOn | None":
+    def longest(cls, loaders: Iterable, **more: float | None) -> "TrainedOn | None":
         """Of what loads the rows of a run's sources (`frames` and `fps` of each): the longest."""
         clips = [(one.frames, one.fps or 0) for one in loaders if hasattr(one, "frames")]
         if not clips:
             return None
         frames, fps = max(clips)
-        return cls(frames, fps or None, trunk_per_leg)
+        return cls(frames, fps or None, **more)
 
     def meta(self) -> dict:
         """The inverse of `from_meta`, under the key 'clips'."""
@@ -50,6 +53,11 @@ class TrainedOn:
 def _positive(value) -> float | None:
     sane = isinstance(value, int | float) and math.isfinite(value) and value > 0
     return float(value) if sane else None
+
+
+def fill_of(trained: TrainedOn | None) -> float:
+    """How much of [-1, 1] a network is shown people to fill: all where nothing sane is known."""
+    return trained.fill if trained and trained.fill and trained.fill <= 1 else 1.0
 
 
 def trained_on(model) -> TrainedOn | None:

@@ -40,7 +40,6 @@ RANGES = {
     "augment.bone_std": (0, _INFINITE),
     "augment.part_std": (0, _INFINITE),
     "augment.limb_swap": (0, 1),
-    "augment.limb_mix": (0, 1),
     "augment.yaw": (0, 180),
     "augment.pitch": (0, 180),
     "augment.scale_low": (0, _INFINITE),
@@ -48,6 +47,7 @@ RANGES = {
     "augment.near": (0, _INFINITE),
     "augment.far": (0, _INFINITE),
     "evaluation.distance": (0, _INFINITE),
+    "evaluation.fill": (0, 1),
     "head.hidden": (1, _INFINITE),
     "head.dropout": (0, 1),
     **{

@@ -19,7 +19,9 @@ _CLIPS_MEASURED = 64  # of each source, for the proportions of its people
 def described(config, sources: Mapping[str, TrainSource]) -> dict:
     """`Task.describe` of an encoder: its sizes, and what clips and people it is trained on."""
     loaders = [source.load for source in sources.values()]
-    trained = TrainedOn.longest(loaders, _trunk_per_leg(loaders))
+    scales = config.get("augment", {})
+    fill = (scales.get("scale_low", 0.0) + scales.get("scale_high", 0.0)) / 2 or None
+    trained = TrainedOn.longest(loaders, trunk_per_leg=_trunk_per_leg(loaders), fill=fill)
     own = {"kind": "dstformer", "dstformer": dict(config.model)}
     return own if trained is None else {**own, **trained.meta()}
 

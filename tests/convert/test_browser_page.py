@@ -27,6 +27,7 @@ from mbjax.detect.blazepose.persons import PersonFinder
 from mbjax.detect.blazepose.tracked import BlazePose
 from mbjax.lifting.stream import Stream
 from mbjax.live.follower import Follower
+from mbjax.models.trained_on import TrainedOn
 from mbjax.motion.filters import OneEuro
 from mbjax.pose.skeleton import limb_lengths
 from tests.recipes import weights as weight_recipes
@@ -36,6 +37,7 @@ from tests.recipes.settings import GOLDEN
 
 CLIP = GOLDEN / "video" / "two_people.mp4"
 WINDOW = 9
+FILL = 0.8
 # In the page: arrays and pictures from text and back.
 _HELPERS = """
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -83,13 +85,13 @@ def person(frames, seed=0, x=300.0, wild=0.02):
 def scripts(tmp_path_factory):
     """A browser with the scripts' functions by the names of their files."""
     folder = tmp_path_factory.mktemp("page")
-    browser_page.write_scripts(folder, WINDOW)
+    browser_page.write_scripts(folder, WINDOW, FILL)
     with served(folder) as (url, _), opened(tmp_path_factory.mktemp("profile")) as browser:
         browser.open(url)
         browser.js(_HELPERS)
         for name in ("blazepose", "stream"):
             browser.js(f"import('./{name}.js').then((all) => {{ window.{name} = all; }})")
-        browser.js(f"window.settings = {json.dumps(browser_page.settings(WINDOW))}; 0")
+        browser.js(f"window.settings = {json.dumps(browser_page.settings(WINDOW, FILL))}; 0")
         yield browser
 
 
@@ -99,9 +101,15 @@ def pictures():
     return [one.rgb_HxWx3 for one in frames.pictures(frames.probe(CLIP))]
 
 
+def trained_model():
+    model = make_model(WINDOW)
+    model.trained_on = TrainedOn(WINDOW, fill=FILL)
+    return model
+
+
 def test_the_network_is_shown_what_a_stream_shows_it(scripts):
     points_TxKx3 = person(2 * WINDOW)
-    stream = Stream(make_model(WINDOW), WINDOW, layout="mediapipe33")
+    stream = Stream(trained_model(), WINDOW, layout="mediapipe33")
     shown, outliers = [], 0
 
     def forward(state, x, flip):
@@ -133,7 +141,7 @@ def test_one_person_is_followed_as_mbjax_live_does(scripts, monkeypatch):
             return next(found)
 
     monkeypatch.setitem(detectors.DETECTORS, "scripted", Scripted)
-    follower = Follower(make_model(WINDOW), "scripted", 15.0)
+    follower = Follower(trained_model(), "scripted", 15.0)
     follower._stream._forward = lambda state, x, flip: x
     scripts.js(
         "window.follower = new stream.Follower(async (x) => x, settings); "

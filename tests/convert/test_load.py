@@ -75,14 +75,14 @@ def test_heads_are_said_when_assumed_and_can_be_given(files, tmp_path, capsys):
 def test_what_a_checkpoint_was_trained_on_is_kept_on_every_way(tmp_path, way):
     network = {
         **recipes.source().meta["network"],
-        "clips": {"frames": 9, "fps": 30.0, "trunk_per_leg": 0.8},
+        "clips": {"frames": 9, "fps": 30.0, "trunk_per_leg": 0.8, "fill": 0.75},
     }
     made = recipes.source(network=network)
     (target.to_folder if way == "run" else target.to_file)(made, tmp_path / way)
-    assert mbjax.load(tmp_path / way, verbose=False).trained_on == TrainedOn(9, 30.0, 0.8)
+    assert mbjax.load(tmp_path / way, verbose=False).trained_on == TrainedOn(9, 30.0, 0.8, 0.75)
     again = source.read(tmp_path / way)
     target.to_file(again, tmp_path / "again.safetensors")
-    assert source.read(tmp_path / "again.safetensors").trained_on == TrainedOn(9, 30.0, 0.8)
+    assert source.read(tmp_path / "again.safetensors").trained_on == TrainedOn(9, 30.0, 0.8, 0.75)
     assert "trained on 9 frames at 30 a second" in str(again)
 
 

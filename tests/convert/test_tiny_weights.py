@@ -13,7 +13,7 @@ from mbjax.tasks import pretrain
 def test_tiny_is_small_and_lifts_any_length():
     model = mbjax.load("tiny", verbose=False)
     assert model.config.maxlen == 81 and model.config.num_heads == 4
-    assert model.trained_on == TrainedOn(27, 30.0, 0.7654)
+    assert model.trained_on == TrainedOn(27, 30.0, 0.7654, 0.75)
     rng = np.random.default_rng(0)
     for frames in (1, 81):
         x = rng.uniform(-1, 1, (1, frames, 17, 3)).astype(np.float32)

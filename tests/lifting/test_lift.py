@@ -14,7 +14,15 @@ from mbjax.motion.motion import stature
 from mbjax.pose.normalise import crop_scale
 from mbjax.pose.skeleton import INDEX
 from tests.recipes.keypoints import expected, keypoints
-from tests.recipes.lifting import MAXLEN, Follows, flip_average, lift, make_model, smooth_keypoints
+from tests.recipes.lifting import (
+    MAXLEN,
+    Bends,
+    Follows,
+    flip_average,
+    lift,
+    make_model,
+    smooth_keypoints,
+)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +217,23 @@ def test_windows_and_rate_are_those_that_the_checkpoint_was_trained_on():
     model.trained_on = TrainedOn(81, None)  # more than this model takes
     assert lift(model, points).persons[0].pose_TxJx3.shape == (30, 17, 3)
     assert mbjax.Stream(model).window == MAXLEN
+
+
+def test_people_are_shown_as_large_as_the_checkpoint_saw_them():
+    """Of a network whose depth goes by the square of height in its input."""
+    model, points = Bends(True), smooth_keypoints(2 * MAXLEN)
+    whole = lift(model, points).persons[0].pose_TxJx3
+    for fill, shown in ((0.75, 0.75), (1.0, 1.0), (3.0, 1.0), (None, 1.0)):
+        model.trained_on = TrainedOn(MAXLEN, fill=fill)
+        pose_TxJx3 = lift(model, points).persons[0].pose_TxJx3
+        # float32 of order 1.
+        np.testing.assert_allclose(pose_TxJx3, whole * [1, 1, shown], atol=2e-6)
+    model.trained_on = TrainedOn(MAXLEN, fill=0.75)
+    for options in ({"pixel": (640, 480)}, {"reference_compat": True}):
+        told = lift(model, points, **options).persons[0].pose_TxJx3
+        np.testing.assert_array_equal(
+            told, lift(Bends(True), points, **options).persons[0].pose_TxJx3
+        )
 
 
 def test_somebody_who_walks_off_is_shown_as_large_as_who_stays(model):

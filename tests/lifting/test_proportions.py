@@ -7,7 +7,7 @@ import mbjax
 from mbjax.data.records import RecordReader
 from mbjax.models.trained_on import TrainedOn
 from mbjax.pose import metrics, proportions, skeleton
-from tests.recipes.lifting import Follows, lift, smooth_keypoints
+from tests.recipes.lifting import Bends, Follows, lift, smooth_keypoints
 
 
 def _seen(pose_TxJx3):
@@ -42,14 +42,6 @@ def test_tiny_errs_less_on_another_build_and_the_same_on_its_own(held_out, by):
     kept, scaled = np.mean(errors[True]), np.mean(errors[False])
     print(f"trunk {by}: {kept:.1f} mm as they are, {scaled:.1f} mm")
     assert scaled == kept if by == 1 else scaled < 0.9 * kept
-
-
-class Bends(Follows):
-    """Gives x and y back, and a depth that is not in proportion to them."""
-
-    def __call__(self, x):
-        pose = super().__call__(x)
-        return pose.at[..., 2].set(0.1 * x[..., 1] ** 2)
 
 
 def test_only_what_is_told_of_a_checkpoint_s_people_changes_anything():

@@ -9,6 +9,7 @@ import mbjax
 from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.lifting import stream as streaming
 from mbjax.models.dstformer import DSTformerConfig
+from mbjax.models.trained_on import TrainedOn
 from mbjax.pose.skeleton import ROOT, root_relative
 from tests.recipes.keypoints import keypoints
 from tests.recipes.lifting import make_model, smooth_keypoints
@@ -49,8 +50,10 @@ def test_windows_are_those_of_lift(model, lookahead, root):
         np.testing.assert_allclose(streamed, expected, atol=5e-3)
 
 
-def test_one_window_with_all_lookahead_is_lift_of_the_whole(model):
-    points = smooth_keypoints(WINDOW)
+@pytest.mark.parametrize("fill", [None, 0.75])
+def test_one_window_with_all_lookahead_is_lift_of_the_whole(fill):
+    model, points = make_model(WINDOW), smooth_keypoints(WINDOW)
+    model.trained_on = TrainedOn(WINDOW, fill=fill)
     (one,) = mbjax.lift(model, points, layout="h36m17", root_relative=True)
     stream = mbjax.Stream(model, WINDOW, WINDOW - 1, flip=True, root_relative=True)
     poses, _ = run(stream, points)

@@ -37,8 +37,8 @@ export function networkInput(frames, settings) {
   for (let t = 0, i = 0; t < settings.window; t++)
     for (const joint of joints[thereAndBack(t, joints.length)]) {
       if (!unknown(joint)) {
-        x[i] = (joint[0] - (low[0] + high[0]) / 2) * 2 / side;
-        x[i + 1] = (joint[1] - (low[1] + high[1]) / 2) * 2 / side;
+        x[i] = (joint[0] - (low[0] + high[0]) / 2) * 2 * settings.fill / side;
+        x[i + 1] = (joint[1] - (low[1] + high[1]) / 2) * 2 * settings.fill / side;
         x[i + 2] = joint[2];
       }
       i += 3;
@@ -107,7 +107,7 @@ export class Follower {
     if (!input) return { person, pose: [] };
     this.size ||= input.side;
     const poses = await this.lift(input.x), joints = this.settings.toJoints.length, first = 3 * joints * (this.frames.length - 1);
-    const root = poses.subarray(first + 3 * ROOT, first + 3 * ROOT + 3), pixels = input.side / 2;
+    const root = poses.subarray(first + 3 * ROOT, first + 3 * ROOT + 3), pixels = input.side / 2 / this.settings.fill;
     const pose = Array.from({ length: joints }, (_, j) => [0, 1, 2].map(
       (axis) => (poses[first + 3 * j + axis] - root[axis]) * pixels / this.size));
     return { person, pose: inHeights(this.filter.push(pose, fps), this.settings.limbs) };

@@ -90,7 +90,7 @@ class Evaluation:
         def see(motion_TxJx3, yaw_pitch):
             seen = augment.view(motion_TxJx3, *jnp.radians(yaw_pitch))
             if config.augment.scale_high:
-                return crop_scale_3d(seen)
+                return crop_scale_3d(seen, config.evaluation.get("fill") or 1.0)
             return seen, jnp.float32(1)
 
         pose, scale_B = jax.vmap(see)(batch["pose"], batch["view"])

@@ -138,9 +138,7 @@ def augmented(options, keys_Bx4, pose_BxTxJx3):
         pose_BxTxJx3 = augment.random_mirror(keys_Bx4[:, 0], pose_BxTxJx3)
     if options.get("limb_swap"):
         keys_B = folded(keys_Bx4[:, 1], 2)
-        pose_BxTxJx3 = augment.random_limb_swaps(
-            keys_B, pose_BxTxJx3, options.limb_swap, options.get("limb_mix", 0.0)
-        )
+        pose_BxTxJx3 = augment.random_limb_swaps(keys_B, pose_BxTxJx3, options.limb_swap)
     if options.bone_std or options.get("part_std"):
         pose_BxTxJx3 = augment.random_bones(
             keys_Bx4[:, 1], pose_BxTxJx3, options.bone_std, options.get("part_std", 0.0)

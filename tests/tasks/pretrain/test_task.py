@@ -190,6 +190,17 @@ def test_evaluation_covers_every_frame_and_scores_the_baseline(evaluation_config
     # Float32 against float64 in the scaling; frames in two windows differ no more than that.
     np.testing.assert_allclose(found["error_mm"], np.mean(zero), rtol=1e-4)
     np.testing.assert_allclose(found["flat_mm"], np.mean(flat), rtol=1e-4)
+    # Shown smaller, the same millimetres. With noise the largest is a little off the border.
+    config.evaluation.fill = 0.5
+    smaller = Evaluation(config, NOISE)
+    again = smaller(graphdef, state, sharding.make_mesh())
+    for name in ("error_mm", "flat_mm"):
+        np.testing.assert_allclose(again[name], found[name], rtol=1e-5)
+    sizes = [
+        np.abs(one.show(graphdef, state, sharding.make_mesh(), 0, 0).seen[..., :2]).max()
+        for one in (evaluation, smaller)
+    ]
+    assert 0.45 < sizes[1] < 0.6 < 0.9 < sizes[0]
 
 
 @pytest.mark.slow
@@ -238,6 +249,9 @@ def test_a_checkpoint_knows_the_longest_clips_their_rate_and_the_people_s_build(
     # The sample's person: belly, neck, nose and head 216 + 214 + 155 + 79 mm, legs 412 + 423, means
     # of the first clip; medians over clips are within a few percent.
     assert clips.pop("trunk_per_leg") == pytest.approx(664 / 835, rel=0.03)
+    tiny_config.augment.update(scale_low=0.5, scale_high=0.9)
+    assert pretrain.make_task(tiny_config).describe["clips"]["fill"] == pytest.approx(0.7)
+    clips.pop("fill", None)
     assert clips == {"frames": 9, "fps": 10.0}
     tiny_config.model.maxlen = 27
     tiny_config.sources.motion.update(frames=27, frame_step=2)
