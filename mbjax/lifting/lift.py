@@ -64,7 +64,7 @@ def lift(
     person's whole track, the first root of each has depth 0, and root_relative is False unless
     given.
     keep_proportions: whether people are lifted as they are whose trunk beside their legs is over a
-    fifth longer or shorter than that of those the model learnt from. Else, where the checkpoint
+    tenth longer or shorter than that of those the model learnt from. Else, where the checkpoint
     records what that is, they are lifted as if of that build and get theirs back
     (mbjax/pose/proportions.py); not with reference_compat.
     batch_size: windows computed at once.

@@ -162,10 +162,10 @@ def test_compare_writes_the_file_that_was_asked_for(tmp_path):
 def test_an_import_that_was_killed_can_be_run_again(tmp_path):
     from mbjax.training.checkpoint import FOLDER
 
-    half = tmp_path / "run" / FOLDER / "3600.orbax-checkpoint-tmp" / "params"
+    half = tmp_path / "run" / FOLDER / "4800.orbax-checkpoint-tmp" / "params"
     half.mkdir(parents=True)
     assert cli.main(["import", "tiny", "--out", str(tmp_path / "run")]) == 0
-    assert [path.name for path in (tmp_path / "run" / FOLDER).iterdir()] == ["3600"]
+    assert [path.name for path in (tmp_path / "run" / FOLDER).iterdir()] == ["4800"]
     assert cli.main(["import", "tiny", "--out", str(tmp_path / "run")]) == 1
 
 

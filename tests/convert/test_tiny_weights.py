@@ -22,8 +22,8 @@ def test_tiny_is_small_and_lifts_any_length():
 
 @pytest.mark.slow
 def test_tiny_is_two_thirds_below_the_baseline_on_motion_it_never_saw():
-    """The card's figures: 36.8 mm, and 37.6 mm on corrupted input, against 109.9 mm."""
+    """The card's figures, and without `evaluation.fill` 33.6 mm, 35.4 on corrupted input, against 109.9."""
     config = configuration.load("configs/pretrain.py:tiny_long", [])
     found = pretrain.evaluate_checkpoint(config, "tiny").metrics
-    assert found["error_corrupted_mm"] < 0.36 * found["flat_mm"]
+    assert found["error_corrupted_mm"] < 0.34 * found["flat_mm"]
     assert found["error_mm"] < found["error_corrupted_mm"]

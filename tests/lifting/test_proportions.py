@@ -37,11 +37,10 @@ def test_tiny_errs_less_on_another_build_and_the_same_on_its_own(held_out, by):
             pose = motion.persons[0].pose_TxJx3.astype(np.float64)
             errors[keep].append(metrics.p_mpjpe(pose, truth).mean())
             told += any("trunk and head" in note for note in motion.notes)
-    # Of one clip of six a trunk of 0.6 is not found.
-    assert told == (0 if by == 1 else 5 if by < 1 else 6)
+    assert told == (0 if by == 1 else 6)
     kept, scaled = np.mean(errors[True]), np.mean(errors[False])
     print(f"trunk {by}: {kept:.1f} mm as they are, {scaled:.1f} mm")
-    assert scaled == kept if by == 1 else scaled < 0.9 * kept
+    assert scaled == kept if by == 1 else scaled < 0.8 * kept
 
 
 def test_only_what_is_told_of_a_checkpoint_s_people_changes_anything():
@@ -51,7 +50,7 @@ def test_only_what_is_told_of_a_checkpoint_s_people_changes_anything():
     found = np.sqrt(np.prod(measured))
     model.trained_on = TrainedOn(9)
     np.testing.assert_array_equal(lift(model, points).persons[0].pose_TxJx3, plain)
-    model.trained_on = TrainedOn(9, None, found / 1.1)  # too little off
+    model.trained_on = TrainedOn(9, None, found / 1.05)  # too little off
     np.testing.assert_array_equal(lift(model, points).persons[0].pose_TxJx3, plain)
     model.trained_on = TrainedOn(9, None, found / 1.5)
     other = lift(model, points)
