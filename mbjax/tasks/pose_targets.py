@@ -20,7 +20,8 @@ def described(config, sources: Mapping[str, TrainSource]) -> dict:
     """`Task.describe` of an encoder: its sizes, and what clips and people it is trained on."""
     loaders = [source.load for source in sources.values()]
     scales = config.get("augment", {})
-    fill = (scales.get("scale_low", 0.0) + scales.get("scale_high", 0.0)) / 2 or None
+    high = scales.get("scale_high", 0.0)  # 0: clips keep their own scale
+    fill = (scales.scale_low + high) / 2 if high else None
     trained = TrainedOn.longest(loaders, trunk_per_leg=_trunk_per_leg(loaders), fill=fill)
     own = {"kind": "dstformer", "dstformer": dict(config.model)}
     return own if trained is None else {**own, **trained.meta()}

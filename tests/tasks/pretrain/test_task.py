@@ -251,6 +251,8 @@ def test_a_checkpoint_knows_the_longest_clips_their_rate_and_the_people_s_build(
     assert clips.pop("trunk_per_leg") == pytest.approx(664 / 835, rel=0.03)
     tiny_config.augment.update(scale_low=0.5, scale_high=0.9)
     assert pretrain.make_task(tiny_config).describe["clips"]["fill"] == pytest.approx(0.7)
+    tiny_config.augment.scale_high = 0.0
+    assert "fill" not in pretrain.make_task(tiny_config).describe["clips"]
     clips.pop("fill", None)
     assert clips == {"frames": 9, "fps": 10.0}
     tiny_config.model.maxlen = 27
