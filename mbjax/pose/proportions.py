@@ -8,7 +8,7 @@ nothing but depth changes. The proportion is measured twice: in the picture, whi
 somebody who sits for short ones, and in the poses as first lifted, where a network has made a short
 trunk a leaning one. Where both are off the same way, their geometric mean counts.
 
-Shapes in names: T frames of a person, J joints (17).
+Shapes in names: T frames of a person, J joints (17), L limbs (16), C 2 or 3 coordinates.
 """
 
 import numpy as np
@@ -26,23 +26,29 @@ _MIN_FRAMES = 5  # with trunk and legs seen
 _NECK = skeleton.INDEX["neck"]
 _TRUNK = [skeleton.INDEX[name] for name in ("belly", "neck", "nose", "head")]
 _LEGS = [[skeleton.INDEX[name] for name in leg] for leg in skeleton.LEGS]
+# Bones by their places in skeleton.LIMBS, in the order of the joints that they end at.
+_ENDS = [end for _, end in skeleton.LIMBS]
+_TRUNK_BONES = [_ENDS.index(joint) for joint in _TRUNK]
+_LEG_BONES = [[_ENDS.index(joint) for joint in leg] for leg in _LEGS]
 _NEEDED = [skeleton.ROOT, *_TRUNK, *sum(_LEGS, []), skeleton.INDEX["lhip"], skeleton.INDEX["rhip"]]
 _ARMS = [skeleton.INDEX[side + name] for side in "lr" for name in ("shoulder", "elbow", "wrist")]
 
 
 def trunk_per_leg(pose_TxJx3: np.ndarray) -> float:
     """The way from root to head along the joints over the length of a leg, medians over frames."""
-    lengths_TxJ = _lengths(pose_TxJx3)
-    trunk, legs = (np.median(lengths_TxJ[:, part].sum(-1)) for part in (_TRUNK, sum(_LEGS, [])))
+    lengths_TxL = skeleton.limb_lengths(pose_TxJx3)
+    trunk, legs = (
+        np.median(lengths_TxL[:, bones].sum(-1)) for bones in (_TRUNK_BONES, sum(_LEG_BONES, []))
+    )
     return float(2 * trunk / max(legs, 1e-9))
 
 
 def trunk_per_leg_seen(xy_TxJx2: np.ndarray) -> float:
     """The same in a picture: of the longest that trunk and legs look, but for a tenth of frames."""
-    lengths_TxJ = _lengths(xy_TxJx2)
-    legs_TxS = np.stack([lengths_TxJ[:, leg].sum(axis=-1) for leg in _LEGS], axis=-1)
+    lengths_TxL = skeleton.limb_lengths(xy_TxJx2)
+    longer_T = np.maximum(*(lengths_TxL[:, bones].sum(-1) for bones in _LEG_BONES))
     trunk, leg = (
-        np.quantile(of_T, _LONGEST) for of_T in (lengths_TxJ[:, _TRUNK].sum(-1), legs_TxS.max(-1))
+        np.quantile(of_T, _LONGEST) for of_T in (lengths_TxL[:, _TRUNK_BONES].sum(-1), longer_T)
     )
     return float(trunk / max(leg, 1e-9))
 
@@ -62,11 +68,6 @@ def factor(pose_TxJx3: np.ndarray, x_TxJx3: np.ndarray, learnt: float) -> float:
         if all(1 + TOLERATED < longer(value) < _WILD for value in (lifted, seen)):
             return float(np.sqrt(lifted * seen))
     return 1.0
-
-
-def _lengths(pose_TxJxC):
-    """(T, J) of the bone that ends at each joint."""
-    return np.linalg.norm(pose_TxJxC - pose_TxJxC[:, list(skeleton.PARENTS)], axis=-1)
 
 
 def scale_trunk(motion_TxJxC: np.ndarray, by: float) -> np.ndarray:

@@ -73,7 +73,7 @@ def root_relative(pose):
 
 
 def limb_lengths(pose):
-    """(..., J, 3) -> (..., 16), the length of each of LIMBS in the pose's unit."""
+    """(..., J, 2 or 3) -> (..., 16), the length of each of LIMBS in the pose's unit."""
     xp = namespace(pose)
     starts, ends = (xp.asarray(np.array(side)) for side in zip(*LIMBS, strict=True))
     return xp.linalg.vector_norm(pose[..., ends, :] - pose[..., starts, :], axis=-1)

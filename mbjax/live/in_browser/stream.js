@@ -33,12 +33,12 @@ export function networkInput(frames, settings) {
   const high = [0, 1].map((axis) => Math.max(...seen.map((joint) => joint[axis])));
   const side = Math.max(high[0] - low[0], high[1] - low[1]);
   if (!(side > 0)) return null;
-  const x = new Float32Array(settings.window * joints[0].length * 3);
+  const x = new Float32Array(settings.window * joints[0].length * 3), scale = 2 * settings.fill / side;
   for (let t = 0, i = 0; t < settings.window; t++)
     for (const joint of joints[thereAndBack(t, joints.length)]) {
       if (!unknown(joint)) {
-        x[i] = (joint[0] - (low[0] + high[0]) / 2) * 2 * settings.fill / side;
-        x[i + 1] = (joint[1] - (low[1] + high[1]) / 2) * 2 * settings.fill / side;
+        x[i] = (joint[0] - (low[0] + high[0]) / 2) * scale;
+        x[i + 1] = (joint[1] - (low[1] + high[1]) / 2) * scale;
         x[i + 2] = joint[2];
       }
       i += 3;
