@@ -66,7 +66,7 @@ def prepared(task: Task, config, mesh) -> Prepared:
     plan = make_plan(task, config)
     optimizer, schedule = task.optimizer(plan)
     graphdef, fresh = make_state(task, optimizer, config.seed)
-    abstract = jax.eval_shape(fresh)
+    abstract = jax.eval_shape(fresh)  # traced already
     steps = {
         name: compiled_step(
             make_step(task, source, graphdef, optimizer, plan, config.accumulate), mesh, abstract
@@ -163,12 +163,11 @@ def compiled_step(step: Callable, mesh, abstract_state) -> Callable:
 
 def make_state(task: Task, optimizer, seed: int) -> tuple[nnx.GraphDef, Callable]:
     """The network's definition, and a function without arguments that makes a fresh state."""
-
-    def split():
-        return nnx.split(task.make_model(nnx.Rngs(seed)), nnx.Param, ...)
+    definitions = []
 
     def fresh():
-        _, params, other = split()
+        graphdef, params, other = nnx.split(task.make_model(nnx.Rngs(seed)), nnx.Param, ...)
+        definitions.append(graphdef)  # a static value: to make the network once more is slow
         params = nnx.to_pure_dict(params)
         return {
             "params": params,
@@ -177,10 +176,8 @@ def make_state(task: Task, optimizer, seed: int) -> tuple[nnx.GraphDef, Callable
             "step": jnp.int32(0),
         }
 
-    graphdef, _, _ = nnx.split(
-        nnx.eval_shape(lambda: task.make_model(nnx.Rngs(seed))), nnx.Param, ...
-    )
-    return graphdef, fresh
+    jax.eval_shape(fresh)
+    return definitions[0], fresh
 
 
 def _whole_params(fresh) -> dict:
