@@ -11,10 +11,12 @@ from flax import nnx
 
 from mbjax.keypoints import layouts, outliers, tracking
 from mbjax.lifting.predict import check_model, root_stays
+from mbjax.lifting.stream_build import Build
 from mbjax.lifting.windows import there_and_back
 from mbjax.models.flip import averaged
 from mbjax.models.trained_on import TrainedOn, fill_of, trained_on
 from mbjax.motion.filters import OneEuro
+from mbjax.pose import proportions
 from mbjax.pose.normalise import square
 from mbjax.pose.skeleton import ROOT
 
@@ -48,6 +50,11 @@ class Stream:
     (mbjax.motion.filters), which delays slow motion by some frames and fast motion hardly; None
     leaves them as they are.
 
+    keep_proportions: whether people are lifted as they are whose trunk beside their legs is over a
+    tenth longer or shorter than that of the people the model learnt from, where the checkpoint
+    records them. Otherwise this is measured in the first seconds, and poses go over little by
+    little to what mbjax.lift gives such people (mbjax/lifting/stream_build.py).
+
     Where windows change from one to the next with hop > 1, poses fade from the older one's to the
     newer one's, as far as the older one has them: from a lookahead of 2 hop - 2 on, everywhere.
 
@@ -77,6 +84,7 @@ class Stream:
         layout: str = "h36m17",
         root_relative: bool | None = None,
         smooth_fps: float | None = None,
+        keep_proportions: bool = False,
     ):
         check_model(model, "a Stream")
         if window is None:
@@ -88,7 +96,10 @@ class Stream:
         if not 1 <= hop <= lookahead + 1:
             raise ValueError(f"hop is {hop}; it is 1 to lookahead + 1, {lookahead + 1}")
         self.window, self.lookahead, self.hop = window, lookahead, hop
-        self._fill = fill_of(trained_on(model))
+        trained = trained_on(model)
+        self._fill = fill_of(trained)
+        learnt = trained.trunk_per_leg if trained and not keep_proportions else None
+        self._build = Build(learnt or 0.0)
         self.layout = layouts.named(layout)
         self._K = layouts.LAYOUTS[self.layout].count
         self._flip = flip
@@ -109,6 +120,7 @@ class Stream:
         self._newest = {}  # frame: pose, all that the newest window says from then on
         self._depth = {}  # frame: depth of the root as given, of a root that moves
         self._size = None  # of the person in pixels, in the first window
+        self._build.reset()
         if self._filter:
             self._filter.reset()
 
@@ -179,17 +191,15 @@ class Stream:
         points_NxJx3 = layouts.from_layout(points_NxKx3, self.layout)
         points_NxJx3 = layouts.with_head(points_NxJx3, points_NxKx3, self.layout)
         points_NxJx3 = layouts.known(points_NxJx3)
-        centre_2, side = square(points_NxJx3)
-        if side <= 0:
+        by = self._build.factor(newest)
+        lifted = self._lifted(points_NxJx3, by)
+        if lifted is None:
             return
-        scale = 2 * self._fill / side
-        self._size = self._size or side
-        x_NxJx3 = points_NxJx3.copy()
-        x_NxJx3[..., :2] = (x_NxJx3[..., :2] - centre_2) * scale
-        x_NxJx3 = np.where(np.isnan(x_NxJx3).any(-1, keepdims=True), 0, x_NxJx3)
-        x_LxJx3 = x_NxJx3[there_and_back(count, self.window)].astype(np.float32)
-        pose_LxJx3 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip)[0], float)
-        pose_NxJx3 = pose_LxJx3[:count] / scale
+        pose_NxJx3, centre_2 = lifted
+        if count == self.window and self._build.wants(newest):
+            plain_NxJx3 = pose_NxJx3 if by == 1 else self._lifted(points_NxJx3, 1.0)[0]
+            place = count - 1 - self.lookahead
+            self._build.measure(newest, plain_NxJx3[place], points_NxJx3[place])
         frames = range(newest - count + 1, newest + 1)
         if not self._root_relative:
             pose_NxJx3[..., :2] += centre_2
@@ -205,6 +215,25 @@ class Stream:
                 share = min(1, (place + 1) / self.hop) if frame in older else 1
                 faded = share * pose_Jx3 + (1 - share) * older.get(frame, 0)
                 self._poses[frame] = faded.astype(np.float32)
+
+    def _lifted(self, points_NxJx3, by):
+        """Poses in the keypoints' unit as the network gives them, and the middle of the square that
+        it was shown; None where the person has no extent. by: of trunk and head."""
+        if by != 1:
+            points_NxJx3 = proportions.scale_trunk_seen(points_NxJx3, 1 / by)
+        centre_2, side = square(points_NxJx3)
+        if side <= 0:
+            return None
+        scale = 2 * self._fill / side
+        self._size = self._size or side
+        x_NxJx3 = points_NxJx3.copy()
+        x_NxJx3[..., :2] = (x_NxJx3[..., :2] - centre_2) * scale
+        x_NxJx3 = np.where(np.isnan(x_NxJx3).any(-1, keepdims=True), 0, x_NxJx3)
+        count = len(x_NxJx3)
+        x_LxJx3 = x_NxJx3[there_and_back(count, self.window)].astype(np.float32)
+        pose_LxJx3 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip)[0], float)
+        pose_NxJx3 = pose_LxJx3[:count] / scale
+        return (pose_NxJx3 if by == 1 else proportions.scale_trunk(pose_NxJx3, by)), centre_2
 
     def _depth_offset(self, frames, depth_N, keep):
         """What brings a window's root depths to those already given where they overlap."""

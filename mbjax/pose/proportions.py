@@ -80,7 +80,15 @@ def scale_trunk(motion_TxJxC: np.ndarray, by: float) -> np.ndarray:
 
 
 def scale_trunk_seen(x_TxJx3: np.ndarray, by: float) -> np.ndarray:
-    """The same of a network's input: x, y and confidence, all 0 for what no frame has."""
-    scaled = np.array(x_TxJx3)
-    scaled[..., :2] = scale_trunk(x_TxJx3[..., :2], by)
-    return np.where(x_TxJx3.any(axis=-1, keepdims=True), scaled, 0).astype(x_TxJx3.dtype)
+    """The same of keypoints: x, y and confidence, all 0 or not a number for what no frame has.
+
+    Without the root nothing is scaled; without the neck the arms stay where they are.
+    """
+    known_TxJ = np.isfinite(x_TxJx3).all(axis=-1) & x_TxJx3.any(axis=-1)
+    xy_TxJx2 = np.where(known_TxJ[..., None], x_TxJx3[..., :2], 0)
+    scaled_TxJx2 = scale_trunk(xy_TxJx2, by)
+    moved_TxJ = known_TxJ & known_TxJ[:, skeleton.ROOT, None]
+    moved_TxJ[:, _ARMS] &= known_TxJ[:, _NECK, None]
+    result = np.array(x_TxJx3)
+    result[moved_TxJ, :2] = scaled_TxJx2[moved_TxJ]
+    return result

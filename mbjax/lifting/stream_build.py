@@ -1,0 +1,53 @@
+"""The build of a stream's person, measured while the frames come in.
+
+A network errs on people whose trunk beside their legs is of another length than of those it learnt
+from (mbjax/pose/proportions.py). A clip is lifted twice; a stream has seen only what has come, and
+what it has given stays. So it measures one frame of four, works the build out four times in the
+first ten seconds, and goes over to it little by little.
+
+Shapes in names: J joints (17).
+"""
+
+import numpy as np
+
+from mbjax.pose import proportions
+
+_EVERY = 4  # frames from one that is measured to the next
+_LOOKS = (8, 16, 32, 64)  # frames measured, after which the build is worked out; then it stays
+_EASED = 1.01  # times as long, at most, from one frame to the next
+
+
+class Build:
+    """learnt: trunk_per_leg of the people a network learnt from; 0: nothing is measured."""
+
+    def __init__(self, learnt: float):
+        self._learnt = learnt
+        self.reset()
+
+    def reset(self) -> None:
+        """As for another person."""
+        self._poses_Jx3, self._points_Jx3 = [], []
+        self._measured_at = self._told_at = -_EVERY
+        self._target = self._factor = 1.0
+
+    def wants(self, frame: int) -> bool:
+        """Whether this frame, counted from 0, is to be measured."""
+        more = self._learnt > 0 and len(self._poses_Jx3) < _LOOKS[-1]
+        return more and frame - self._measured_at >= _EVERY
+
+    def measure(self, frame: int, pose_Jx3: np.ndarray, points_Jx3: np.ndarray) -> None:
+        """pose: as lifted without regard to the build. points: what it was lifted from, x, y and
+        confidence. Both in one unit, which is the same for all frames."""
+        self._measured_at = frame
+        self._poses_Jx3.append(pose_Jx3)
+        self._points_Jx3.append(points_Jx3)
+        if len(self._poses_Jx3) in _LOOKS:
+            seen = np.stack(self._poses_Jx3), np.stack(self._points_Jx3)
+            self._target = proportions.factor(*seen, self._learnt)
+
+    def factor(self, frame: int) -> float:
+        """How many times as long as the learnt ones trunk and head count at this frame."""
+        most = _EASED ** (frame - self._told_at)
+        self._told_at = frame
+        self._factor *= float(np.clip(self._target / self._factor, 1 / most, most))
+        return self._factor
