@@ -8,6 +8,7 @@ T frames, J = 17 joints of mbjax.pose.skeleton (Human3.6M's order), in world axe
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -21,6 +22,8 @@ _FASTEST = 9.0
 # A body's bones together, in metres: the 16 of a child and of a giant.
 _SMALLEST, _LARGEST = 1.5, 8.0
 
+_MOST_TIMES = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class JointsOptions:
@@ -31,11 +34,18 @@ class JointsOptions:
     test: str = corpus.option(
         "", "recordings of the test split: patterns, by commas; else as SPLIT/ says"
     )
+    repeat: str = corpus.option(
+        "", "training recordings that come several times, beside many of another kind:"
+        " PATTERN:TIMES, by commas; the first that a name matches counts"
+    )  # fmt: skip
     frames: int = corpus.option(243, "frames of a clip", low=1, high=100_000)
     stride: int = corpus.option(
         81, "frames from one training clip to the next", low=1, high=100_000
     )
     fps: float = corpus.option(60.0, "frame rate of the clips", low=1, high=10_000)
+
+    def __post_init__(self):
+        list(repeats(self.repeat))
 
 
 class Joints(corpus.Corpus):
@@ -75,8 +85,13 @@ class Joints(corpus.Corpus):
             if jumps:
                 report.note("single-frame jump of a joint interpolated over", len(jumps))
             pose_TxJx3 = resample(pose_TxJx3, options.fps_in, options.fps)
-            report.read(len(pose_TxJx3), options.fps)
-            yield from _clips(pose_TxJx3, name, source.split, options, report)
+            times = _times(name, options.repeat) if source.split == "train" else 1
+            if times > 1:
+                report.note(f"recordings that come {times} times")
+            for again in range(times):
+                report.read(len(pose_TxJx3), options.fps)
+                one = f"{name}_again{again}" if again else name
+                yield from _clips(pose_TxJx3, one, source.split, options, report)
 
 
 def _clips(pose_TxJx3, name, split, options, report):
@@ -104,6 +119,21 @@ def _split_of(name, options):
     if mocap.matches(name, options.test) or (not options.test and name.startswith("test/")):
         return "test"
     return "train" if mocap.matches(name, options.train) else ""
+
+
+def repeats(text: str) -> Iterator[tuple[str, int]]:
+    """(pattern, times) of PATTERN:TIMES by commas; ValueError for anything else."""
+    for one in filter(None, text.split(",")):
+        pattern, colon, times = one.rpartition(":")
+        if not (colon and pattern and times.isdecimal() and 1 <= int(times) <= _MOST_TIMES):
+            raise ValueError(
+                f"--repeat has {one!r}; PATTERN:TIMES is wanted, as 'jump*:3', 1 to {_MOST_TIMES}"
+            )
+        yield pattern, int(times)
+
+
+def _times(name, text):
+    return next((n for pattern, n in repeats(text) if mocap.matches(name, pattern)), 1)
 
 
 def in_metres(array, options) -> np.ndarray:

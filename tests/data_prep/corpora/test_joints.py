@@ -48,6 +48,28 @@ def test_one_npz_of_many_recordings(tmp_path):
     assert {r["source"] for r in other.records["test"]} == {"train/kick_1"}
 
 
+def test_rare_recordings_come_several_times_where_they_train(tmp_path):
+    arrays = {f"train/{name}": motion(30, seed) for seed, name in enumerate(("walk", "jump_1"))}
+    np.savez(tmp_path / "all.npz", **arrays, **{"test/jump_2": motion(30)})
+    plain = run(joints.Joints, tmp_path, frames=12, stride=9)
+    result = run(joints.Joints, tmp_path, frames=12, stride=9, repeat="jump*:3,*:1")
+    train = result.records["train"]
+    names = [f"train/jump_1{again}" for again in ("", "_again1", "_again2")]
+    assert {r["source"] for r in train} == {"train/walk", *names}
+    copies = [[r["pose"] for r in train if r["source"] == name] for name in names]
+    once = [r["pose"] for r in plain.records["train"] if r["source"] == names[0]]
+    for copy in copies:
+        np.testing.assert_array_equal(copy, once)
+    assert [r["source"] for r in result.records["test"]] == ["test/jump_2"] * 3
+
+
+@pytest.mark.parametrize("wrong", ["jump*", "jump*:0", "jump*:2.5", ":3", "jump*:-1", "a:2,b:x"])
+def test_a_repeat_that_is_none_is_told(tmp_path, wrong):
+    np.savez(tmp_path / "all.npz", walk=motion(30))
+    with pytest.raises(ValueError, match="--repeat has .*PATTERN:TIMES is wanted"):
+        run(joints.Joints, tmp_path, repeat=wrong)
+
+
 @pytest.mark.parametrize("up", list(mocap.UP))
 def test_axes_and_units_and_rates(tmp_path, up):
     to_camera = mocap.UP[up]
