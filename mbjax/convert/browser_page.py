@@ -15,7 +15,7 @@ from mbjax.atomic_files import folder_beside
 from mbjax.convert import browser_runtimes, export
 from mbjax.convert.read import Source
 from mbjax.keypoints import layouts
-from mbjax.lifting import stream
+from mbjax.lifting import stream, stream_build
 from mbjax.live import page
 from mbjax.models.trained_on import fill_of
 from mbjax.pose.skeleton import INDEX, LIMBS, NUM_JOINTS
@@ -23,7 +23,7 @@ from mbjax.storage.places import on_disk
 
 _LAYOUT = "mediapipe33"
 _NETS = ("pose_detection.tflite", "pose_landmark_full.tflite")
-_SCRIPTS = ("page.js", "blazepose.js", "stream.js", "outliers.js")
+_SCRIPTS = ("page.js", "blazepose.js", "stream.js", "build.js", "outliers.js")
 # Scripts and nets from where the page is, nothing of anybody else; the page's own style is in it.
 _POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
@@ -74,24 +74,27 @@ def write(
             (beside / name).write_bytes(nets.joinpath(name).read_bytes())
         (beside / "NOTICE.txt").write_text(_notice(nets.joinpath("NOTICE.txt").read_text("utf-8")))
         trained = source.trained_on
-        write_scripts(beside, stream.window_of(trained, config.maxlen), fill_of(trained))
+        learnt = (trained.trunk_per_leg if trained else None) or 0.0
+        window = stream.window_of(trained, config.maxlen)
+        write_scripts(beside, window, fill_of(trained), learnt)
         beside.chmod(0o755)  # so that a server of another user can read it
     return difference
 
 
-def write_scripts(folder: pathlib.Path, window: int, fill: float) -> None:
+def write_scripts(folder: pathlib.Path, window: int, fill: float, learnt: float = 0.0) -> None:
     """The project's own part of the folder. window: frames that the network is shown. fill: how
-    much of [-1, 1] the person in them fills."""
+    much of [-1, 1] the person in them fills. learnt: trunk_per_leg of the people the network learnt
+    from, 0 where it is not known."""
     scripts = importlib.resources.files("mbjax.live").joinpath("in_browser")
     texts = {name: scripts.joinpath(name).read_text("utf-8") for name in _SCRIPTS}
     texts["drawing.js"] = page.drawing()
     texts["index.html"] = page.page(_FIRST, _TAGS, _POLICY, _CONTROLS)
-    texts["settings.json"] = json.dumps(settings(window, fill))
+    texts["settings.json"] = json.dumps(settings(window, fill, learnt))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def settings(window: int, fill: float) -> dict:
+def settings(window: int, fill: float, learnt: float = 0.0) -> dict:
     """What the scripts need of the rest of the package."""
     names = layouts.LAYOUTS[_LAYOUT].names
     # A joint is a weighted mean of keypoints: what each keypoint alone gives are the weights.
@@ -107,6 +110,7 @@ def settings(window: int, fill: float) -> dict:
         "head": INDEX["head"],
         "limbs": [list(limb) for limb in LIMBS],
         "steady": list(stream.STEADY),
+        "build": stream_build.constants(learnt),
     }
 
 

@@ -51,3 +51,11 @@ class Build:
         self._told_at = frame
         self._factor *= float(np.clip(self._target / self._factor, 1 / most, most))
         return self._factor
+
+
+def constants(learnt: float) -> dict:
+    """What live/in_browser/build.js, which does the same, takes from here."""
+    return {
+        "learnt": learnt, "every": _EVERY, "looks": list(_LOOKS), "eased": _EASED,
+        **proportions.constants(),
+    }  # fmt: skip

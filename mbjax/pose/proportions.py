@@ -92,3 +92,17 @@ def scale_trunk_seen(x_TxJx3: np.ndarray, by: float) -> np.ndarray:
     result = np.array(x_TxJx3)
     result[moved_TxJ, :2] = scaled_TxJx2[moved_TxJ]
     return result
+
+
+def constants() -> dict:
+    """What live/in_browser/build.js, which does the same, takes from here. Bones are pairs."""
+
+    def pairs(bones):
+        return [list(map(int, skeleton.LIMBS[bone])) for bone in bones]
+
+    return {
+        "tolerated": TOLERATED, "wild": _WILD, "seen": _SEEN, "longest": _LONGEST,
+        "fewest": _MIN_FRAMES, "root": skeleton.ROOT, "neck": _NECK, "trunk": _TRUNK,
+        "arms": _ARMS, "needed": _NEEDED, "trunkBones": pairs(_TRUNK_BONES),
+        "legBones": [pairs(bones) for bones in _LEG_BONES],
+    }  # fmt: skip

@@ -25,10 +25,12 @@ from mbjax.detect import detectors, frames
 from mbjax.detect.blazepose.landmarks import LandmarkFinder
 from mbjax.detect.blazepose.persons import PersonFinder
 from mbjax.detect.blazepose.tracked import BlazePose
+from mbjax.keypoints import layouts
 from mbjax.lifting.stream import Stream
 from mbjax.live.follower import Follower
 from mbjax.models.trained_on import TrainedOn
 from mbjax.motion.filters import OneEuro
+from mbjax.pose import proportions
 from mbjax.pose.skeleton import limb_lengths
 from tests.recipes import weights as weight_recipes
 from tests.recipes.browser import opened, served
@@ -123,7 +125,8 @@ def test_the_network_is_shown_what_a_stream_shows_it(scripts):
     assert len(shown) == 2 * WINDOW and outliers > 5
     for newest, x_LxJx3 in enumerate(shown):
         window = points_TxKx3[max(newest + 1 - WINDOW, 0) : newest + 1].tolist()
-        seen = scripts.js(f"text(stream.networkInput({json.dumps(window)}, settings).x)")
+        joints = f"stream.joined({json.dumps(window)}, settings)"
+        seen = scripts.js(f"text(stream.networkInput({joints}, settings).x)")
         # float32 of order 1, by the same formulas in float64.
         np.testing.assert_allclose(floats(seen), x_LxJx3.ravel(), atol=1e-6)
 
@@ -158,6 +161,43 @@ def test_one_person_is_followed_as_mbjax_live_does(scripts, monkeypatch):
             # Heights of a person; the network's input is float32.
             np.testing.assert_allclose(got["pose"], expected.pose_Jx3, atol=1e-5)
     assert len(set(picked)) == 2 and len(picked) == 11
+
+
+def test_somebody_of_another_build_is_lifted_as_mbjax_live_does(scripts, monkeypatch):
+    points = person(100, wild=0)
+    points[..., 2] = 0.9
+    points[40:43, :, 2] = 0.2  # too little to measure a build by
+    points[60:, 11:13, 2] = 0  # then no neck any more, when the window has gone by
+    xy = layouts.from_layout(points, "mediapipe33")
+    xy = layouts.with_head(xy, points, "mediapipe33")[..., :2]
+    learnt = proportions.trunk_per_leg_seen(xy) / 1.5
+    everybody = iter(points)
+
+    class Scripted:
+        layout = "mediapipe33"
+
+        def __call__(self, picture):
+            return [next(everybody)]
+
+    monkeypatch.setitem(detectors.DETECTORS, "scripted", Scripted)
+    model = trained_model()
+    model.trained_on = TrainedOn(WINDOW, trunk_per_leg=learnt, fill=FILL)
+    follower = Follower(model, "scripted", 15.0)
+    follower._stream._forward = lambda state, x, flip: x
+    settings = json.dumps(browser_page.settings(WINDOW, FILL, learnt))
+    scripts.js(
+        f"window.follower = new stream.Follower(async (x) => x, {settings}); "
+        f"window.points = {json.dumps(points.tolist())}; 0"
+    )
+    factors = []
+    for t in range(len(points)):
+        expected = follower(np.zeros((4, 4, 3), np.uint8)).pose_Jx3
+        got = scripts.js(f"follower.push([points[{t}]], 15)")["pose"]
+        # Heights of a person; the network's input is float32.
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+        factors.append(follower._stream._build._factor)
+        assert scripts.js("follower.build.now") == pytest.approx(factors[-1], abs=1e-6)
+    assert factors[30] == 1 and max(factors) > 1.2, factors
 
 
 def test_poses_are_steadied_as_here(scripts):

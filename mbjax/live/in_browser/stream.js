@@ -2,6 +2,7 @@
 // without look-ahead.
 //
 // keypoints: K of [x, y, confidence] in pixels. settings: what settings.json holds.
+import { Build } from "./build.js";
 import { interpolated, withoutOutliers } from "./outliers.js";
 
 const HEAD_PAST_EARS = 0.75, HEAD_PAST_EYES = 0.54, MIN_VISIBLE = 4, HEIGHT_OF_LIMBS = 2.25, ROOT = 0;
@@ -14,9 +15,8 @@ export function toJoints(keypoints, settings) {
     (axis) => parts.reduce((sum, [k, share]) => sum + share * keypoints[k][axis], 0)));
 }
 
-// What the network is shown of the newest frames of a person: {x: Float32Array of window x 17 x 3, side}; null
-// where too little is seen. side: of the square round the person, in pixels.
-export function networkInput(frames, settings) {
+// The joints in the newest frames of a person, interpolated where they are not seen; NaN where no frame has one.
+export function joined(frames, settings) {
   const clean = withoutOutliers(frames, settings.keypoints);
   const filled = clean.map((frame) => frame.map((point) => [...point]));
   for (let k = 0; k < settings.keypoints.length; k++) {
@@ -27,6 +27,12 @@ export function networkInput(frames, settings) {
   }
   const joints = withHead(filled.map((frame) => toJoints(frame, settings)), filled, settings);
   for (const frame of joints) frame.forEach((joint, j) => { if (unknown(joint)) frame[j] = [NaN, NaN, 0]; });
+  return joints;
+}
+
+// What the network is shown of them: {x: Float32Array of window x 17 x 3, side}; null where too little is seen.
+// side: of the square round the person, in pixels.
+export function networkInput(joints, settings) {
   const seen = joints.flat().filter((joint) => joint[2] !== 0);
   if (seen.length < MIN_VISIBLE) return null;
   const low = [0, 1].map((axis) => Math.min(...seen.map((joint) => joint[axis])));
@@ -99,18 +105,31 @@ export class Follower {
   // [x, y, z] in heights of that person from the root, or []. fps: of the pictures now.
   async push(everybody, fps) {
     const person = this.chosen(everybody);
-    if (!person || !this.last) Object.assign(this, { frames: [], size: 0, filter: new OneEuro(...this.settings.steady) });
+    if (!person || !this.last)
+      Object.assign(this, { frames: [], count: 0, size: 0, filter: new OneEuro(...this.settings.steady),
+        build: new Build(this.settings.build) });
     this.last = person;
     if (!person) return { person, pose: [] };
     this.frames = [...this.frames, person].slice(-this.settings.window);
-    const input = networkInput(this.frames, this.settings);
-    if (!input) return { person, pose: [] };
+    const frame = this.count++, joints = joined(this.frames, this.settings), by = this.build.factor(frame);
+    const pose = await this.lifted(joints, by);
+    if (!pose) return { person, pose: [] };
+    if (this.frames.length === this.settings.window && this.build.wants(frame))
+      this.build.measure(frame, by === 1 ? pose : await this.lifted(joints, 1), joints.at(-1));
+    const heights = pose.map((point) => point.map((value) => value / this.size));
+    return { person, pose: inHeights(this.filter.push(heights, fps), this.settings.limbs) };
+  }
+
+  // The newest frame's pose in pixels from the root, or null. by: of trunk and head.
+  async lifted(joints, by) {
+    const input = networkInput(joints.map((frame) => this.build.scaled(frame, 1 / by, [0, 1])), this.settings);
+    if (!input) return null;
     this.size ||= input.side;
-    const poses = await this.lift(input.x), joints = this.settings.toJoints.length, first = 3 * joints * (this.frames.length - 1);
+    const poses = await this.lift(input.x), count = this.settings.toJoints.length, first = 3 * count * (joints.length - 1);
     const root = poses.subarray(first + 3 * ROOT, first + 3 * ROOT + 3), pixels = input.side / 2 / this.settings.fill;
-    const pose = Array.from({ length: joints }, (_, j) => [0, 1, 2].map(
-      (axis) => (poses[first + 3 * j + axis] - root[axis]) * pixels / this.size));
-    return { person, pose: inHeights(this.filter.push(pose, fps), this.settings.limbs) };
+    const pose = Array.from({ length: count }, (_, j) => [0, 1, 2].map(
+      (axis) => (poses[first + 3 * j + axis] - root[axis]) * pixels));
+    return this.build.scaled(pose, by, [0, 1, 2]);
   }
 
   chosen(everybody) {
