@@ -23,6 +23,9 @@ _FAR = {"trunk": 1.8, "middle": 2.4, "end": 4.0}
 _JUMP = {"trunk": 1.2, "middle": 2.0, "end": 2.8}
 # Shares of these for a keypoint of no confidence; between them in proportion.
 _FAR_UNSURE, _JUMP_UNSURE = 0.6, 0.5
+# Keypoints of one small part of the body count together as so many, in middle and size: a detector
+# gives up to eleven of a face, and somebody at a desk would be little else.
+_PARTS, _OF_A_PART = (("nose", "eye", "ear", "mouth"), ("pinky", "index", "thumb")), 2
 _SHARE = 0.85
 _AROUND_SIZE, _AROUND_PLACE = 15, 3  # frames to each side
 _ENOUGH = 4  # keypoints that say where a body is
@@ -48,18 +51,19 @@ def find(keypoints_TxKx3: np.ndarray, names: tuple[str, ...]) -> list[Outlier]:
     some wild keypoints do not move them.
     """
     confidence_TxK = keypoints_TxKx3[..., 2]
+    weights_TxK = confidence_TxK * _weights(names)
     seen_TxK = confidence_TxK > 0
     enough_T = seen_TxK.sum(1) >= _ENOUGH
     if not enough_T.any():
         return []
     xy_TxKx2 = np.where(seen_TxK[..., None], keypoints_TxKx3[..., :2], np.nan)
     middle_Tx2 = np.stack(
-        [_weighted_quantile(xy_TxKx2[..., axis], confidence_TxK, 0.5) for axis in (0, 1)], axis=-1
+        [_weighted_quantile(xy_TxKx2[..., axis], weights_TxK, 0.5) for axis in (0, 1)], axis=-1
     )
     middle_Tx2 = _interpolated(middle_Tx2, enough_T)
     relative_TxKx2 = xy_TxKx2 - middle_Tx2[:, None]
     away_TxK = np.linalg.norm(relative_TxKx2, axis=-1)
-    size_T = np.where(enough_T, _weighted_quantile(away_TxK, confidence_TxK, _SHARE), np.nan)
+    size_T = np.where(enough_T, _weighted_quantile(away_TxK, weights_TxK, _SHARE), np.nan)
     size_T = np.maximum(_running_median(size_T, _AROUND_SIZE), 1e-9)
     trust_TxK = np.minimum(confidence_TxK / np.median(confidence_TxK[seen_TxK]), 1)
     far_TxK = away_TxK / size_T[:, None] > _limits(names, _FAR, _FAR_UNSURE, trust_TxK)
@@ -114,6 +118,14 @@ def _limits(names, sure, unsure, trust_TxK):
         return "end" if any(part in name for part in _ENDS) else "middle"
 
     return np.array([sure[kind(name)] for name in names]) * (unsure + (1 - unsure) * trust_TxK)
+
+
+def _weights(names):
+    weights_K = np.ones(len(names))
+    for part in _PARTS:
+        of_it_K = np.array([any(one in name for one in part) for name in names])
+        weights_K[of_it_K] = min(1, _OF_A_PART / max(of_it_K.sum(), 1))
+    return weights_K
 
 
 def _weighted_quantile(values_TxK, weights_TxK, share):

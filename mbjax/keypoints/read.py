@@ -114,6 +114,9 @@ def settled(found, layout, image_size, where):
         raise ValueError("nobody in it: every keypoint is NaN; did the detector find anybody?")
     if found.unit_square:
         _to_pixels(observations, found.image_size or image_size)
+    elif image_size is not None and _in_shares(observations):
+        notes.append("no coordinate is above 1: taken as shares of the image")
+        _to_pixels(observations, image_size)
     # A person without one visible keypoint is a person missed.
     observations = [o for o in observations if (o.keypoints_Kx3[:, 2] > 0).any()]
     if not observations:
@@ -166,9 +169,15 @@ def _layout(count, layout):
     raise ValueError(f"{count} keypoints are no layout known here; known: {known}")
 
 
+def _in_shares(observations):
+    """Whether everything seen lies in [0, 1], where no person in pixels does."""
+    points = np.concatenate([o.keypoints_Kx3[o.keypoints_Kx3[:, 2] > 0] for o in observations])
+    return len(points) > 0 and points[:, :2].min() >= 0 and points[:, :2].max() <= 1
+
+
 def _to_pixels(observations, image_size):
-    largest = max(float(o.keypoints_Kx3[:, :2].max()) for o in observations)
-    if largest > 10:  # shares of an image are about [0, 1]; somebody has made pixels of them
+    usual = np.median([np.median(o.keypoints_Kx3[:, :2]) for o in observations])
+    if usual > 10:  # shares of an image are about [0, 1]; somebody has made pixels of them
         return
     if image_size is None:
         raise ValueError(

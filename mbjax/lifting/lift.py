@@ -21,6 +21,7 @@ from mbjax.motion.motion import Motion, stature
 from mbjax.motion.one_skeleton import of_steady_size
 from mbjax.motion.world import ASSUMED_HEIGHT, DEFAULT_FPS
 from mbjax.pose import proportions
+from mbjax.pose.skeleton import JOINTS
 
 
 def lift(
@@ -96,6 +97,7 @@ def lift(
     clips, notes = clips_of(source, person, pixel, image_size, reference_compat)
     if trained and None in (window, frame_step):
         notes.append(windowing.describe(trained, fps))
+    notes += filter(None, map(_guessed, clips))
     inputs = [clip.input_TxJx3 for clip in clips]
     if reference_compat:
         root_relative = bool(root_relative)
@@ -125,6 +127,18 @@ def lift(
         tuple(persons), unit, fps, source.layout, source.source, root_relative and not placed,
         placed, tuple(notes), head_height,
     )  # fmt: skip
+
+
+def _guessed(clip) -> str:
+    """A line on the joints that no frame of a clip has; '' where each is seen."""
+    never_J = (clip.input_TxJx3[..., 2] <= 0).all(axis=0)
+    names = [name for name, never in zip(JOINTS, never_J, strict=True) if never]
+    if not names:
+        return ""
+    return (
+        f"person {clip.person}: {', '.join(names)} seen in no frame: where they are is a guess, "
+        "and so is what follows from it (size, floor, angles)"
+    )
 
 
 def _as_if_learnt(lifted, clips, poses, root_relative, trunk_per_leg, notes):

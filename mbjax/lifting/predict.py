@@ -94,7 +94,10 @@ def smooth(
     x_NxLxJx3 = np.stack([_into(x, *own) for x, own in zip(cut, squares, strict=True)])
     pose_NxLxJx3 = _predict(model, x_NxLxJx3, windowing.batch_size)
     if root_relative is None:
-        root_relative = root_stays(x_NxLxJx3[:, :, ROOT], pose_NxLxJx3[:, :, ROOT])
+        if (x_NxLxJx3[:, :, ROOT, 2] > 0).any():
+            root_relative = root_stays(x_NxLxJx3[:, :, ROOT], pose_NxLxJx3[:, :, ROOT])
+        else:
+            root_relative = root_stays_aside(lambda x: _predict(model, x, 1), windowing.window)
     if root_relative:
         pose_NxLxJx3 = pose_NxLxJx3 - pose_NxLxJx3[:, :, ROOT : ROOT + 1]
     pose_NxLxJx3 = pose_NxLxJx3.astype(np.float64)
@@ -131,6 +134,23 @@ def root_stays(input_NxLx3: np.ndarray, root_NxLx3: np.ndarray) -> bool:
     apart = np.linalg.norm(root_NxLx3[..., :2] - input_NxLx3[..., :2], axis=-1)
     from_origin = np.linalg.norm(root_NxLx3[..., :2], axis=-1)
     return bool((from_origin * seen).sum() < (apart * seen).sum())
+
+
+# Somebody who stands, as tall as [-1, 1].
+_STANDING = np.array([
+    (0, 0), (-0.1, 0), (-0.12, 0.48), (-0.12, 0.95), (0.1, 0), (0.12, 0.48), (0.12, 0.95),
+    (0, -0.27), (0, -0.55), (0, -0.72), (0, -0.95), (0.18, -0.52), (0.25, -0.2), (0.27, 0.08),
+    (-0.18, -0.52), (-0.25, -0.2), (-0.27, 0.08),
+])  # fmt: skip
+
+
+def root_stays_aside(forward, window: int) -> bool:
+    """`root_stays` of one person shown aside. forward: (1, L, J, 3) to poses of as many."""
+    x_LxJx3 = np.zeros((window, len(_STANDING), 3), np.float32)
+    x_LxJx3[..., :2] = _STANDING / 2 + [0.5, 0.3]
+    x_LxJx3[..., 2] = 1
+    root_Lx2 = np.asarray(forward(x_LxJx3[None]))[0, :, ROOT, :2]
+    return root_stays(x_LxJx3[None, :, ROOT], root_Lx2[None])
 
 
 @functools.partial(jax.jit, static_argnums=0)

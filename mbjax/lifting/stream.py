@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from mbjax.keypoints import layouts, outliers, tracking
-from mbjax.lifting.predict import check_model, root_stays
+from mbjax.lifting.predict import check_model, root_stays_aside
 from mbjax.lifting.stream_build import Build
 from mbjax.lifting.windows import there_and_back
 from mbjax.models.flip import averaged
@@ -106,7 +106,8 @@ class Stream:
         self._filter = None if smooth_fps is None else OneEuro(smooth_fps, *STEADY)
         graphdef, self._state = nnx.split(model)
         self._forward = functools.partial(_forward, graphdef)
-        found = self._root_stays()  # compiles, too
+        # Compiles, too.
+        found = root_stays_aside(lambda x: self._forward(self._state, x, flip), window)
         self._root_relative = found if root_relative is None else root_relative
         self.reset()
 
@@ -249,26 +250,10 @@ class Stream:
         self._depth |= {frames[i]: depth_N[i] + offset for i in given}
         return offset
 
-    def _root_stays(self):
-        """Whether the predicted root stays at the origin where one person is shown aside."""
-        x_LxJx3 = np.zeros((self.window, len(_STANDING), 3), np.float32)
-        x_LxJx3[..., :2] = _STANDING / 2 + [0.5, 0.3]
-        x_LxJx3[..., 2] = 1
-        root_Lx2 = np.asarray(self._forward(self._state, x_LxJx3[None], self._flip))[0, :, ROOT, :2]
-        return root_stays(x_LxJx3[None, :, ROOT], root_Lx2[None])
-
 
 def window_of(trained: TrainedOn | None, maxlen: int) -> int:
     """Frames that a network is shown where nothing else is asked for."""
     return min(trained.frames if trained else _WINDOW, maxlen)
-
-
-# Somebody who stands, as tall as [-1, 1].
-_STANDING = np.array([
-    (0, 0), (-0.1, 0), (-0.12, 0.48), (-0.12, 0.95), (0.1, 0), (0.12, 0.48), (0.12, 0.95),
-    (0, -0.27), (0, -0.55), (0, -0.72), (0, -0.95), (0.18, -0.52), (0.25, -0.2), (0.27, 0.08),
-    (-0.18, -0.52), (-0.25, -0.2), (-0.27, 0.08),
-])  # fmt: skip
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

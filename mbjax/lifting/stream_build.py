@@ -39,6 +39,8 @@ class Build:
         """pose: as lifted without regard to the build. points: what it was lifted from, x, y and
         confidence. Both in one unit, which is the same for all frames."""
         self._measured_at = frame
+        if not proportions.measurable(points_Jx3):
+            return  # somebody at a desk may stand up later
         self._poses_Jx3.append(pose_Jx3)
         self._points_Jx3.append(points_Jx3)
         if len(self._poses_Jx3) in _LOOKS:

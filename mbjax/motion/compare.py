@@ -23,6 +23,11 @@ def compare(motion_TxJx3: np.ndarray, reference_TxJx3: np.ndarray, height: float
     _check(motion_TxJx3, reference_TxJx3)
     reference = root_relative(np.asarray(reference_TxJx3, np.float64))
     motion = root_relative(np.asarray(motion_TxJx3, np.float64))
+    for name, pose_TxJx3 in (("motion", motion), ("reference", reference)):
+        if not limb_lengths(pose_TxJx3).mean() > 0:
+            raise ValueError(
+                f"the {name} has no bone with a length: all its joints are in one place"
+            )
     reference = reference * (1000 * height / stature(reference))
     motion = motion * (limb_lengths(reference).mean() / limb_lengths(motion).mean())
     return {
@@ -47,6 +52,8 @@ def _check(motion_TxJx3, reference_TxJx3):
     for name, array in (("motion", motion_TxJx3), ("reference", reference_TxJx3)):
         if array.ndim != 3 or array.shape[1:] != (NUM_JOINTS, 3):
             raise ValueError(f"the {name} has shape {array.shape}; (frames, 17, 3) was wanted")
+    if not len(motion_TxJx3):
+        raise ValueError("the motion has no frame")
     if len(motion_TxJx3) != len(reference_TxJx3):
         raise ValueError(
             f"the motion has {len(motion_TxJx3)} frames, the reference {len(reference_TxJx3)}"

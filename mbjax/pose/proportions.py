@@ -53,13 +53,18 @@ def trunk_per_leg_seen(xy_TxJx2: np.ndarray) -> float:
     return float(trunk / max(leg, 1e-9))
 
 
+def measurable(x_TxJx3: np.ndarray) -> np.ndarray:
+    """(T,) bool: frames in which trunk and legs are seen together."""
+    return np.asarray((x_TxJx3[..., _NEEDED, 2] >= _SEEN).all(axis=-1))
+
+
 def factor(pose_TxJx3: np.ndarray, x_TxJx3: np.ndarray, learnt: float) -> float:
     """How many times as long as `learnt` (people's trunk_per_leg) a person's trunk is, 1 if little.
 
     pose: as first lifted. x: the keypoints, x, y and confidence in one square. 1 too where trunk
     and legs are not seen together.
     """
-    seen_T = (x_TxJx3[:, _NEEDED, 2] >= _SEEN).all(axis=-1)
+    seen_T = measurable(x_TxJx3)
     if np.count_nonzero(seen_T) < _MIN_FRAMES:
         return 1.0
     lifted = trunk_per_leg(pose_TxJx3[seen_T]) / learnt

@@ -47,6 +47,18 @@ def test_nothing_is_wild_in_a_plain_motion(layout):
     assert outliers.find(fast[:1], JOINTS) == []
 
 
+@pytest.mark.parametrize("layout", ["coco17", "mediapipe33", "halpe26"])
+@pytest.mark.parametrize("confidence", [0.5, 1.0])
+def test_hips_stay_where_legs_are_hidden(layout, confidence):
+    """Somebody at a desk, of whom most keypoints are of face and hands."""
+    points, names = keypoints(layout), LAYOUTS[layout].names
+    points[..., 2] = np.where(points[..., 0] == 0, 0, 1)
+    legs = ("knee", "ankle", "heel", "toe", "foot")
+    points[:, [any(part in name for part in legs) for name in names], 2] = 0
+    points[:, [name in ("lhip", "rhip") for name in names], 2] *= confidence
+    assert outliers.find(points, names) == []
+
+
 def test_several_at_once_and_too_few_to_tell():
     points = smooth_keypoints(40)
     points[10:12, [3, 6], :2] += 3000

@@ -15,10 +15,11 @@ def test_two_persons_in_one_array_and_a_missing_one():
     found = keypoint_files.read(array, layout="coco17")
     assert [len(track.frames_N) for track in found.tracks] == [12, 9]
     assert list(found.tracks[1].frames_N) == [0, 1, 2, 6, 7, 8, 9, 10, 11]
-    # Without confidences, all zeros are nobody and the rest has confidence 1.
+    # Without confidences, all zeros are nobody, and the rest but for keypoints at 0, 0 has 1.
     flat = keypoint_files.read(array[..., :2], layout="coco17")
     assert [len(track.frames_N) for track in flat.tracks] == [12, 9]
-    assert (flat.tracks[1].keypoints_NxKx3[..., 2] == 1).all()
+    points = flat.tracks[1].keypoints_NxKx3
+    np.testing.assert_array_equal(points[..., 2], points[..., :2].any(axis=-1))
 
 
 def test_layout_that_cannot_be_told_apart_lists_the_candidates(tmp_path):
@@ -76,7 +77,7 @@ def negative():
         ([{"image_id": 1, "keypoints": None}], "not triples"),
         ([{"image_id": 1, "keypoints": [1.0, 2.0]}], "2 numbers, not triples"),
         ([{"instances": [{"keypoints": [[1, 2]], "keypoint_scores": [1, 1]}]}], "2 scores of 1"),
-        ([{"image_id": i, "keypoints": [1.0] * 51} for i in (0, 10**9)], "several videos"),
+        ([{"image_id": i, "keypoints": [1.0] * 51} for i in (0, 10**6)], "several videos"),
     ],
 )  # fmt: skip
 def test_bad_files_are_one_line(tmp_path, content, message):
@@ -85,6 +86,48 @@ def test_bad_files_are_one_line(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as raised:
         keypoint_files.read(path)
     assert "\n" not in str(raised.value) and str(path) in str(raised.value)
+
+
+def test_a_keypoint_in_the_corner_is_not_seen_where_there_is_no_confidence():
+    xy = np.full((4, 17, 2), 50.0)
+    xy[1, 3] = 0
+    (track,) = keypoint_files.read(xy, layout="coco17").tracks
+    assert np.argwhere(track.keypoints_NxKx3[..., 2] == 0).tolist() == [[1, 3]]
+    xy[0, 0] = -1  # joints about the root, which is at 0, 0
+    (track,) = keypoint_files.read(xy, layout="coco17").tracks
+    assert track.keypoints_NxKx3[..., 2].all()
+
+
+def test_shares_of_the_image_become_pixels_where_its_size_is_given():
+    shares = np.random.default_rng(0).uniform(0.1, 0.9, (4, 17, 2))
+    (plain,) = keypoint_files.read(shares, layout="coco17").tracks
+    np.testing.assert_array_equal(plain.keypoints_NxKx3[..., :2], shares)
+    found = keypoint_files.read(shares, layout="coco17", image_size=(1920, 1080))
+    np.testing.assert_allclose(found.tracks[0].keypoints_NxKx3[..., :2], shares * (1920, 1080))
+    assert found.notes[0] == "no coordinate is above 1: taken as shares of the image"
+    pixels = keypoint_files.read(shares * 900, layout="coco17", image_size=(1920, 1080))
+    np.testing.assert_array_equal(pixels.tracks[0].keypoints_NxKx3[..., :2], shares * 900)
+
+
+def test_endings_in_capitals(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4, 17, 3)))
+    (tmp_path / "a.npy").rename(tmp_path / "A.NPY")
+    assert len(keypoint_files.read(tmp_path / "A.NPY", layout="coco17").tracks) == 1
+    np.savez(tmp_path / "b.npz", keypoints=np.ones((4, 17, 3)))
+    (tmp_path / "b.npz").rename(tmp_path / "B.NPZ")
+    assert len(keypoint_files.read(tmp_path / "B.NPZ", layout="coco17").tracks) == 1
+
+
+def test_names_of_pictures_that_tell_the_time_count_in_order(tmp_path):
+    rows = [
+        {"image_id": f"{1_700_000_000_000 + 33 * t}.png", "category_id": 1, "score": 1.0,
+         "keypoints": [50.0 + t, 60.0, 0.9] * 17}
+        for t in range(4)
+    ]  # fmt: skip
+    path = tmp_path / "times.json"
+    path.write_text(json.dumps(rows))
+    (track,) = keypoint_files.read(path, layout="coco17").tracks
+    assert track.frames_N.tolist() == [0, 1, 2, 3]
 
 
 def test_bad_arrays_and_folders(tmp_path):

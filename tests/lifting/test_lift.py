@@ -165,7 +165,9 @@ def test_the_head_is_derived_where_a_layout_has_only_eyes_and_feet_are_kept():
 def test_joints_never_seen_are_masked(model):
     points = smooth_keypoints(12)
     points[:, INDEX["lwrist"]] = 0
-    (one,) = lift(model, points)
+    motion = lift(model, points)
+    assert [note for note in motion.notes if "person 0: lwrist seen in no frame" in note]
+    (one,) = motion
     assert np.isnan(one.keypoints_TxJx3[:, INDEX["lwrist"], :2]).all()
     assert np.isfinite(one.pose_TxJx3).all()
 
@@ -284,6 +286,13 @@ def test_what_the_root_means_is_found_out(follows):
     np.testing.assert_allclose(one.pose_TxJx3[..., :2], xy, atol=1e-6)
     pixels = lift(Follows(True), points, pixel=(640, 480)).persons[0].pose_TxJx3
     np.testing.assert_allclose(pixels[..., :2], points[..., :2], atol=1e-3)  # float32 of 400
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_what_the_root_means_is_found_out_where_no_frame_has_it(follows):
+    points = smooth_keypoints(40)
+    points[:, 0, 2] = 0
+    assert lift(Follows(follows), points).root_relative != follows
 
 
 @pytest.mark.parametrize(

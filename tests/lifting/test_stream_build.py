@@ -36,6 +36,19 @@ def test_a_build_is_measured_early_and_gone_over_to_by_a_hundredth_a_frame():
     assert build.factor(0) == 1 and build.wants(0)
 
 
+def test_whoever_sits_at_a_desk_first_is_measured_when_they_stand_up():
+    points = smooth_keypoints(900)
+    pose = np.concatenate([points[..., :2], np.zeros((900, 17, 1))], axis=-1)
+    points[:600, 1:7, 2] = 0  # twenty seconds without legs
+    build = Build(proportions.trunk_per_leg(pose) / 1.5)
+    for frame in range(900):
+        factor = build.factor(frame)
+        assert frame > 600 or factor == 1
+        if build.wants(frame):
+            build.measure(frame, pose[frame], points[frame])
+    assert factor == pytest.approx(1.5, rel=0.05)
+
+
 def test_poses_lie_where_the_keypoints_are_whatever_the_build():
     """Of a network that gives x and y back."""
     points, model = smooth_keypoints(200), Follows(True)

@@ -42,6 +42,7 @@ def test_a_turned_motion_is_far_but_for_alignment(tmp_path, motion, capsys):
         (lambda m: m[:3], "the motion has 3 frames, the reference 4"),
         (lambda m: m[:, :16], "the motion has shape (4, 16, 3); (frames, 17, 3) was wanted"),
         (lambda m: m * np.nan, "holds NaN or infinity"),
+        (lambda m: m * 0, "the motion has no bone with a length"),
         (lambda m: m.astype(int), "not an .npy file of one array of floats"),
     ],
 )

@@ -56,7 +56,7 @@ def open_source(source) -> Found:
             "a video or a picture; give it as --video, to detect in it, or the 2D keypoints that "
             "a detector (MediaPipe, RTMPose, AlphaPose ...) found in it"
         )
-    kind = "numpy" if path.suffix in (".npy", ".npz") else "json"
+    kind = "numpy" if path.suffix.lower() in (".npy", ".npz") else "json"
     data = _arrays(path) if kind == "numpy" else read_json(path)
     for read in FORMS[kind]:
         found = read(data)
@@ -71,7 +71,7 @@ def open_source(source) -> Found:
 def _arrays(path):
     """{name: array} of an .npz file; of an .npy file, its array under the name 'keypoints'."""
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return {"keypoints": numpy_files.read_npy(path, objects=True)}
         return numpy_files.read_npz(path, objects=True)
     except ValueError as error:

@@ -11,6 +11,7 @@ from mbjax.remarks import one_line
 _IMAGE_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|mp4|avi|mov)$", re.IGNORECASE)
 # Numbers of frames and persons past this are hashes or times, not counts.
 _LARGEST = 2**53
+_LAST = 10_000_000  # frames of no video; names of pictures with larger numbers tell the time
 _DIGITS = 18
 
 
@@ -83,6 +84,6 @@ def frame_numbers(image_ids):
         if not found or len(found[-1]) > _DIGITS:
             break
         numbers[name] = int(found[-1])
-    if len(set(numbers.values())) == len(names) and max(numbers.values()) < _LARGEST:
+    if len(set(numbers.values())) == len(names) and max(numbers.values()) < _LAST:
         return numbers
     return {name: i for i, name in enumerate(names)}

@@ -22,6 +22,7 @@ export class Build {
   // pose: as lifted without regard to the build. points: [x, y, confidence] that it was lifted from.
   measure(frame, pose, points) {
     this.measuredAt = frame;
+    if (!this.needed.every((j) => points[j][2] >= this.seen)) return; // somebody at a desk may stand up later
     this.poses.push(pose);
     this.points.push(points);
     if (this.looks.includes(this.poses.length)) this.target = this.found();
@@ -36,10 +37,8 @@ export class Build {
   }
 
   found() {
-    const seen = [...this.points.keys()].filter((t) => this.needed.every((j) => this.points[t][j][2] >= this.seen));
-    if (seen.length < this.fewest) return 1;
-    const pictures = seen.map((t) => this.points[t].map((point) => point.slice(0, 2)));
-    const middle = (bones) => quantile(seen.map((t) => way(this.poses[t], bones)), 0.5);
+    const pictures = this.points.map((points) => points.map((point) => point.slice(0, 2)));
+    const middle = (bones) => quantile(this.poses.map((pose) => way(pose, bones)), 0.5);
     const longest = (measure) => quantile(pictures.map(measure), this.longest);
     const lifted = 2 * middle(this.trunkBones) / Math.max(middle(this.legBones.flat()), 1e-9) / this.learnt;
     const longerLeg = longest((points) => Math.max(...this.legBones.map((bones) => way(points, bones))));
