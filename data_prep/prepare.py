@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 import shutil
 
 CORPORA = {
@@ -56,6 +57,9 @@ def load_corpus(name: str):
         ) from error
 
 
+_MARK = ".mbjax-prepare"  # in the folder that a dataset is written in: it may be removed
+
+
 def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progress=True) -> str:
     """Prepares one corpus; returns the summary. A finished dataset of the same files is kept.
 
@@ -88,6 +92,7 @@ def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progr
 
     parts = out.with_name(out.name + ".parts")
     staging = out.with_name(out.name + ".incomplete")
+    _check_own(parts, staging, raw)
     try:
         reports = _make_parts(corpus, sources, options, card, checksums, parts, beam, progress)
         _write(corpus, options, parts, staging, card, reports)
@@ -208,6 +213,25 @@ def _already_there(out, final, card, overwrite):
     )
 
 
+def _check_own(parts, staging, raw):
+    """Both folders are removed in the end: nobody else's files may be in them."""
+    other = [
+        path for path in sorted(parts.rglob("*"))
+        if not path.is_dir() and not re.fullmatch(r"\.?[0-9a-f]{32}\..*", path.name)
+    ]  # fmt: skip
+    if staging.is_dir() and any(staging.iterdir()) and not (staging / _MARK).exists():
+        other.append(staging)
+    for folder in (parts, staging):
+        if raw.resolve().is_relative_to(folder.resolve()) or folder.is_file():
+            other.append(folder)
+    if other:
+        raise CannotPrepare(
+            f"{other[0]} was not made by this command, which works in {parts.name} and "
+            f"{staging.name} beside the dataset and removes them in the end; move "
+            "it, or give another --out"
+        )
+
+
 # --- parts, shards, the dataset ----------------------------------------------------------------
 
 
@@ -299,6 +323,8 @@ def _write(corpus, options, parts, staging, card, reports):
         if folder.name not in clips:
             shutil.rmtree(folder)  # a split without records would be none
     shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    (staging / _MARK).touch()
     made = write_shards(corpus, options, parts, staging)
     text = json.dumps(card, indent=1, ensure_ascii=False)
     (made / "card.json").write_text(text + "\n", encoding="utf-8")

@@ -152,6 +152,21 @@ def test_parts_of_other_options_or_files_are_not_used(raw, tmp_path, monkeypatch
     assert len(RecordReader(out, "train")) == 3 + 2
 
 
+@pytest.mark.parametrize("ending", [".parts", ".incomplete"])
+@pytest.mark.parametrize("of_raw", [False, True])
+def test_folders_of_others_beside_the_dataset_are_left_alone(raw, tmp_path, capsys, ending, of_raw):
+    theirs = tmp_path / f"out{ending}" / "takes"
+    theirs.mkdir(parents=True)
+    (theirs / "notes.txt").write_text("the only copy")
+    if of_raw:
+        bvh_recipes.write(theirs / "a.bvh", 121)
+    before = everything(theirs)
+    assert command(theirs.parent if of_raw else raw, tmp_path / "out") == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "was not made by this command" in error and "another --out" in error
+    assert everything(theirs) == before and not (tmp_path / "out").exists()
+
+
 def test_killed_while_writing_leaves_nothing_that_looks_whole(raw, tmp_path):
     out = tmp_path / "out"
     code = (
