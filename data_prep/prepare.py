@@ -39,6 +39,8 @@ CORPORA = {
 # What corpora import of the package; a test compares this with their imports.
 _ROOMS = ("safe_pickle", "safe_files", "pose", "body", "keypoints", "motion", "data")
 
+_MARK = ".mbjax-prepare"  # in the folder that a dataset is written in: it may be removed
+
 
 class CannotPrepare(ValueError):
     """One line for the user: what, where, what to do."""
@@ -55,9 +57,6 @@ def load_corpus(name: str):
         raise CannotPrepare(
             f"data preparation needs {error.name}; install it with pip install 'mbjax[data]'"
         ) from error
-
-
-_MARK = ".mbjax-prepare"  # in the folder that a dataset is written in: it may be removed
 
 
 def prepare(corpus, raw, out, options=None, *, beam=None, overwrite=False, progress=True) -> str:

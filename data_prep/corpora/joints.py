@@ -45,7 +45,7 @@ class JointsOptions:
     fps: float = corpus.option(60.0, "frame rate of the clips", low=1, high=10_000)
 
     def __post_init__(self):
-        list(repeats(self.repeat))
+        list(_repeats(self.repeat))
 
 
 class Joints(corpus.Corpus):
@@ -121,7 +121,7 @@ def _split_of(name, options):
     return "train" if mocap.matches(name, options.train) else ""
 
 
-def repeats(text: str) -> Iterator[tuple[str, int]]:
+def _repeats(text: str) -> Iterator[tuple[str, int]]:
     """(pattern, times) of PATTERN:TIMES by commas; ValueError for anything else."""
     for one in filter(None, text.split(",")):
         pattern, colon, times = one.rpartition(":")
@@ -133,7 +133,7 @@ def repeats(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _times(name, text):
-    return next((n for pattern, n in repeats(text) if mocap.matches(name, pattern)), 1)
+    return next((n for pattern, n in _repeats(text) if mocap.matches(name, pattern)), 1)
 
 
 def in_metres(array, options) -> np.ndarray:

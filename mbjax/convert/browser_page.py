@@ -17,7 +17,7 @@ from mbjax.convert.read import Source
 from mbjax.keypoints import layouts
 from mbjax.lifting import stream, stream_build
 from mbjax.live import page
-from mbjax.models.trained_on import fill_of
+from mbjax.models.trained_on import fill_of, trunk_per_leg_of
 from mbjax.pose.skeleton import INDEX, LIMBS, NUM_JOINTS
 from mbjax.storage.places import on_disk
 
@@ -74,9 +74,8 @@ def write(
             (beside / name).write_bytes(nets.joinpath(name).read_bytes())
         (beside / "NOTICE.txt").write_text(_notice(nets.joinpath("NOTICE.txt").read_text("utf-8")))
         trained = source.trained_on
-        learnt = (trained.trunk_per_leg if trained else None) or 0.0
         window = stream.window_of(trained, config.maxlen)
-        write_scripts(beside, window, fill_of(trained), learnt)
+        write_scripts(beside, window, fill_of(trained), trunk_per_leg_of(trained))
         beside.chmod(0o755)  # so that a server of another user can read it
     return difference
 

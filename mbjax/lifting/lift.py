@@ -16,7 +16,7 @@ from mbjax.keypoints.layouts import LAYOUTS
 from mbjax.keypoints.read import Keypoints, read
 from mbjax.lifting import camera, predict
 from mbjax.lifting.prepare import clips_of
-from mbjax.models.trained_on import trained_on
+from mbjax.models.trained_on import trained_on, trunk_per_leg_of
 from mbjax.motion.motion import Motion, stature
 from mbjax.motion.one_skeleton import of_steady_size
 from mbjax.motion.world import ASSUMED_HEIGHT, DEFAULT_FPS
@@ -107,8 +107,9 @@ def lift(
             predict.smooth, model, windowing=windowing, own_squares=not pixel
         )
         poses, root_relative = lifted(inputs, root_relative=root_relative)
-        if trained and trained.trunk_per_leg and not keep_proportions:
-            poses = _as_if_learnt(lifted, clips, poses, root_relative, trained.trunk_per_leg, notes)
+        learnt = trunk_per_leg_of(trained)
+        if learnt and not keep_proportions:
+            poses = _as_if_learnt(lifted, clips, poses, root_relative, learnt, notes)
     if intrinsics:
         if not height:
             height = ASSUMED_HEIGHT

@@ -14,7 +14,7 @@ from mbjax.lifting.predict import check_model, root_stays_aside
 from mbjax.lifting.stream_build import Build
 from mbjax.lifting.windows import there_and_back
 from mbjax.models.flip import averaged
-from mbjax.models.trained_on import TrainedOn, fill_of, trained_on
+from mbjax.models.trained_on import TrainedOn, fill_of, trained_on, trunk_per_leg_of
 from mbjax.motion.filters import OneEuro
 from mbjax.pose import proportions
 from mbjax.pose.normalise import square
@@ -98,8 +98,7 @@ class Stream:
         self.window, self.lookahead, self.hop = window, lookahead, hop
         trained = trained_on(model)
         self._fill = fill_of(trained)
-        learnt = trained.trunk_per_leg if trained and not keep_proportions else None
-        self._build = Build(learnt or 0.0)
+        self._build = Build(0.0 if keep_proportions else trunk_per_leg_of(trained))
         self.layout = layouts.named(layout)
         self._K = layouts.LAYOUTS[self.layout].count
         self._flip = flip
@@ -198,9 +197,12 @@ class Stream:
             return
         pose_NxJx3, centre_2 = lifted
         if count == self.window and self._build.wants(newest):
-            plain_NxJx3 = pose_NxJx3 if by == 1 else self._lifted(points_NxJx3, 1.0)[0]
             place = count - 1 - self.lookahead
-            self._build.measure(newest, plain_NxJx3[place], points_NxJx3[place])
+
+            def plain():
+                return (pose_NxJx3 if by == 1 else self._lifted(points_NxJx3, 1.0)[0])[place]
+
+            self._build.measure(newest, plain, points_NxJx3[place])
         frames = range(newest - count + 1, newest + 1)
         if not self._root_relative:
             pose_NxJx3[..., :2] += centre_2

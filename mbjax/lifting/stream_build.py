@@ -3,10 +3,12 @@
 A network errs on people whose trunk beside their legs is of another length than of those it learnt
 from (mbjax/pose/proportions.py). A clip is lifted twice; a stream has seen only what has come, and
 what it has given stays. So it measures one frame of four, works the build out four times in the
-first ten seconds, and goes over to it little by little.
+first ten seconds in which trunk and legs are seen, and goes over to it little by little.
 
 Shapes in names: J joints (17).
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -35,13 +37,14 @@ class Build:
         more = self._learnt > 0 and len(self._poses_Jx3) < _LOOKS[-1]
         return more and frame - self._measured_at >= _EVERY
 
-    def measure(self, frame: int, pose_Jx3: np.ndarray, points_Jx3: np.ndarray) -> None:
-        """pose: as lifted without regard to the build. points: what it was lifted from, x, y and
-        confidence. Both in one unit, which is the same for all frames."""
+    def measure(self, frame: int, pose: Callable[[], np.ndarray], points_Jx3: np.ndarray) -> None:
+        """pose: () -> (17, 3) as lifted without regard to the build, asked for where trunk and legs
+        are seen. points: what it is lifted from, x, y and confidence. Both in one unit, which is
+        the same for all frames."""
         self._measured_at = frame
         if not proportions.measurable(points_Jx3):
             return  # somebody at a desk may stand up later
-        self._poses_Jx3.append(pose_Jx3)
+        self._poses_Jx3.append(pose())
         self._points_Jx3.append(points_Jx3)
         if len(self._poses_Jx3) in _LOOKS:
             seen = np.stack(self._poses_Jx3), np.stack(self._points_Jx3)

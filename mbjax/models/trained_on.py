@@ -60,6 +60,11 @@ def fill_of(trained: TrainedOn | None) -> float:
     return trained.fill if trained and trained.fill and trained.fill <= 1 else 1.0
 
 
+def trunk_per_leg_of(trained: TrainedOn | None) -> float:
+    """Of the people a network learnt from (`mbjax.pose.proportions`): 0 where it is not known."""
+    return (trained.trunk_per_leg if trained else None) or 0.0
+
+
 def trained_on(model) -> TrainedOn | None:
     """What `mbjax.load` found out about a model's clips, or None."""
     return getattr(model, "trained_on", None)

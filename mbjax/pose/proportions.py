@@ -107,7 +107,7 @@ def constants() -> dict:
 
     return {
         "tolerated": TOLERATED, "wild": _WILD, "seen": _SEEN, "longest": _LONGEST,
-        "fewest": _MIN_FRAMES, "root": skeleton.ROOT, "neck": _NECK, "trunk": _TRUNK,
+        "root": skeleton.ROOT, "neck": _NECK, "trunk": _TRUNK,
         "arms": _ARMS, "needed": _NEEDED, "trunkBones": pairs(_TRUNK_BONES),
         "legBones": [pairs(bones) for bones in _LEG_BONES],
     }  # fmt: skip

@@ -112,7 +112,7 @@ def _on_devices(mesh):
     )
 
 
-@jax.jit  # traced once a shape, not once an array: a state of Full has nine hundred
+@jax.jit  # traced once a shape, not once an array: most arrays of a state share a few shapes
 def _of_jax(array):
     floating = jnp.issubdtype(array.dtype, jnp.floating)
     broken = ~jnp.isfinite(array) if floating else jnp.zeros(array.shape, bool)

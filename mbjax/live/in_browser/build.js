@@ -19,11 +19,11 @@ export class Build {
     return this.learnt > 0 && this.poses.length < this.looks.at(-1) && frame - this.measuredAt >= this.every;
   }
 
-  // pose: as lifted without regard to the build. points: [x, y, confidence] that it was lifted from.
-  measure(frame, pose, points) {
+  // pose: gives the pose as lifted without regard to the build. points: [x, y, confidence] that it is lifted from.
+  async measure(frame, pose, points) {
     this.measuredAt = frame;
     if (!this.needed.every((j) => points[j][2] >= this.seen)) return; // somebody at a desk may stand up later
-    this.poses.push(pose);
+    this.poses.push(await pose());
     this.points.push(points);
     if (this.looks.includes(this.poses.length)) this.target = this.found();
   }

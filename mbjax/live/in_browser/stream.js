@@ -115,7 +115,7 @@ export class Follower {
     const pose = await this.lifted(joints, by);
     if (!pose) return { person, pose: [] };
     if (this.frames.length === this.settings.window && this.build.wants(frame))
-      this.build.measure(frame, by === 1 ? pose : await this.lifted(joints, 1), joints.at(-1));
+      await this.build.measure(frame, () => by === 1 ? pose : this.lifted(joints, 1), joints.at(-1));
     const heights = pose.map((point) => point.map((value) => value / this.size));
     return { person, pose: inHeights(this.filter.push(heights, fps), this.settings.limbs) };
   }

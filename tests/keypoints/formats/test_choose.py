@@ -179,6 +179,16 @@ def test_mediapipe_with_missed_frames_and_its_size_in_the_file(tmp_path):
         keypoint_files.read(write(tmp_path, frames))
 
 
+def test_one_landmark_far_outside_does_not_make_pixels_of_the_rest(tmp_path):
+    frames = landmarks(keypoints("mediapipe33"), 640, 480)
+    frames[5][0]["x"] = 12.0
+    found = keypoint_files.read(write(tmp_path, frames), image_size=(640, 480))
+    points = found.tracks[0].keypoints_NxKx3
+    assert points[5, 0, 0] == 12 * 640
+    points[5, 0] = keypoints("mediapipe33")[5, 0]
+    np.testing.assert_allclose(points, keypoints("mediapipe33"), atol=1e-9)  # rounding
+
+
 def videopose3d(path, points_TxKx3, **more):
     """As prepare_data_2d_custom.py writes it: {video: {'custom': [(T, K, 2)]}} and metadata."""
     videos = {"my clip.mp4": {"custom": [points_TxKx3[..., :2].astype(np.float32)]}, **more}
